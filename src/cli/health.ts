@@ -1,0 +1,47 @@
+import { request } from 'undici';
+import type { Health } from '../admin/server.ts';
+import { readConfig } from '../config/config.ts';
+import { formatHostPort } from '../policy/host.ts';
+import { exitOn } from './exit.ts';
+
+const TIMEOUT_MS = 3_000;
+const ANY: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+
+/** `whisper-proxy health`: asks the admin listener; exit status 0 if the proxy is well, 1 if not. */
+export async function health(): Promise<void> {
+  const { admin } = readOrExit();
+  const { host, port } = admin.listen;
+  const where = formatHostPort(ANY[host] ?? host, port);
+  try {
+    const { statusCode, body } = await request(`http://${where}/healthz`, {
+      headers: admin.token === null ? {} : { authorization: `Bearer ${admin.token}` },
+      headersTimeout: TIMEOUT_MS,
+      bodyTimeout: TIMEOUT_MS,
+      reset: true,
+    });
+    if (statusCode !== 200) throw new Error(`it answered with status ${statusCode}`);
+    process.stdout.write(describe((await body.json()) as Health));
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`whisper-proxy: no health from ${where} (ADMIN_LISTEN): ${detail}\n`);
+    process.exitCode = 1;
+  }
+}
+
+function describe({ listeners, upstream, mode, warnings }: Health): string {
+  const where = Object.entries(listeners).map(([name, address]) => `${name} ${address}`);
+  const state =
+    upstream.error === undefined ? upstream.state : `${upstream.state} (${upstream.error})`;
+  const lines = [
+    `ok: ${where.join(', ')}; mode ${mode}; whisper at ${upstream.address} is ${state}`,
+  ];
+  return [...lines, ...warnings.map((warning) => `warning: ${warning}`), ''].join('\n');
+}
+
+function readOrExit() {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    return exitOn(error);
+  }
+}

@@ -1,0 +1,80 @@
+import { type Config, readConfig } from '../config/config.ts';
+import { formatListenAddress } from '../config/values.ts';
+import { createLogger, type Logger } from '../log/logger.ts';
+import { rowDestination } from '../log/rows.ts';
+import { systemResolve } from '../net/resolve.ts';
+import { type Addresses, Sidecar } from '../sidecar.ts';
+import { banner } from './banner.ts';
+import { DemoHost } from './demo-host.ts';
+import { exitOn } from './exit.ts';
+
+/**
+ * `whisper-proxy serve`: runs until SIGTERM or SIGINT. Exit status 0 after either, 78 if the
+ * configuration has faults, 1 if a listener cannot listen.
+ * @param options.local a stand-in for whisper on loopback and a host to try egress with, unless
+ * UPSTREAM is set.
+ */
+export async function serve({ local = false }: { local?: boolean }): Promise<void> {
+  const demoHost = local && !process.env.UPSTREAM ? new DemoHost() : null;
+  const demoAddress = await demoHost?.start();
+  try {
+    const config = readConfig(process.env, demoAddress ? localPresets(demoAddress) : {});
+    const logger = createServeLogger(config, local || process.stdout.isTTY);
+    const sidecar = new Sidecar(config, logger, systemResolve);
+    const addresses = await sidecar.start();
+    if (demoAddress) process.stdout.write(banner(addresses, demoAddress));
+    else announce(logger, config, addresses);
+    stopOnSignal(async () => {
+      await sidecar.stop();
+      await demoHost?.stop();
+    });
+  } catch (error) {
+    exitOn(error);
+  }
+}
+
+function localPresets(demoAddress: string): Record<string, string> {
+  return {
+    UPSTREAM: 'embedded',
+    INGRESS_LISTEN: '127.0.0.1:7860',
+    EGRESS_ALLOW_DEMO: demoAddress,
+  };
+}
+
+function createServeLogger({ log }: Config, asRows: boolean): Logger {
+  if (!asRows) return createLogger(log.level);
+  const { stdout } = process;
+  const colour = stdout.isTTY && !process.env.NO_COLOR;
+  return createLogger(
+    log.level,
+    rowDestination((row) => stdout.write(row), colour),
+  );
+}
+
+function announce(logger: Logger, config: Config, addresses: Addresses): void {
+  const { policy } = config.egress;
+  logger.info(
+    {
+      ingress: formatListenAddress(addresses.ingress),
+      egress: formatListenAddress(addresses.egress),
+      admin: formatListenAddress(addresses.admin),
+      config_file: config.file,
+      mode: policy.mode,
+      allow: policy.allow.map(({ label }) => label),
+      deny: policy.deny.map(({ label }) => label),
+    },
+    'listening',
+  );
+}
+
+function stopOnSignal(stop: () => Promise<void>): void {
+  let stopping = false;
+  const onSignal = async () => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    await stop();
+    process.exit(0);
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}

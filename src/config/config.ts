@@ -1,0 +1,198 @@
+import type { ClientRule } from '../policy/clients.ts';
+import type { Policy } from '../policy/decide.ts';
+import { parseRule, type Rule, RuleError } from '../policy/rules.ts';
+import type { Fault } from './env-file.ts';
+import { type Environment, readSources, type Sources } from './sources.ts';
+import {
+  type ListenAddress,
+  oneOf,
+  parseBoolean,
+  parseClients,
+  parseCount,
+  parseDuration,
+  parseListenAddress,
+  parseTcpAddress,
+  parseToken,
+  parseUpstream,
+  splitList,
+  type TcpAddress,
+  type Upstream,
+  ValueError,
+} from './values.ts';
+import { RULE_LIST, VARIABLES, type VariableName } from './variables.ts';
+
+/** What the program runs with; frozen, times in milliseconds. */
+export interface Config {
+  /** The configuration file that was read, or null. */
+  file: string | null;
+  upstream: Upstream;
+  ingress: {
+    listen: ListenAddress;
+    /** null: anybody. */
+    clients: readonly ClientRule[] | null;
+    connectTimeout: number;
+  };
+  egress: {
+    listen: TcpAddress;
+    /** null: anybody. */
+    clients: readonly ClientRule[] | null;
+    policy: Policy;
+    maxConnections: number;
+    connectTimeout: number;
+    idleTimeout: number;
+  };
+  admin: { listen: TcpAddress; token: string | null };
+  shutdownTimeout: number;
+  log: { level: LogLevel; allowed: boolean };
+}
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+
+/** Every fault of a configuration in one message. */
+export class ConfigError extends Error {
+  readonly code = 'BAD_CONFIG';
+  readonly faults: readonly Fault[];
+
+  constructor(faults: readonly Fault[], file: string | null) {
+    const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
+    const lines = faults.map((fault) => `  ${formatFault(fault, file)}`);
+    super(`the configuration has ${count}, so nothing was started:\n${lines.join('\n')}`);
+    this.faults = faults;
+  }
+}
+
+/**
+ * Reads the configuration from the environment and the file that its CONFIG_FILE names.
+ * @param presets values for what is set in neither.
+ * @throws ConfigError that lists every fault.
+ */
+export function readConfig(env: Environment, presets: Environment = {}): Config {
+  const sources = readSources(env, presets);
+  const read = reader(sources);
+  const config: Config = {
+    file: sources.file,
+    upstream: read('UPSTREAM', parseUpstream),
+    ingress: {
+      listen: read('INGRESS_LISTEN', parseListenAddress),
+      clients: read.optional('INGRESS_CLIENTS', parseClients),
+      connectTimeout: read('INGRESS_CONNECT_TIMEOUT', parseDuration),
+    },
+    egress: {
+      listen: read('EGRESS_LISTEN', parseTcpAddress),
+      clients: read.optional('EGRESS_CLIENTS', parseClients),
+      policy: {
+        allow: readRules(sources, 'ALLOW'),
+        deny: readRules(sources, 'DENY'),
+        mode: read('EGRESS_MODE', oneOf('enforce', 'report')),
+      },
+      maxConnections: read('EGRESS_MAX_CONNECTIONS', parseCount),
+      connectTimeout: read('EGRESS_CONNECT_TIMEOUT', parseDuration),
+      idleTimeout: read('EGRESS_IDLE_TIMEOUT', parseDuration),
+    },
+    admin: {
+      listen: read('ADMIN_LISTEN', parseTcpAddress),
+      token: read.optional('ADMIN_TOKEN', parseToken),
+    },
+    shutdownTimeout: read('SHUTDOWN_TIMEOUT', parseDuration),
+    log: {
+      level: read('LOG_LEVEL', oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')),
+      allowed: read('LOG_ALLOWED', parseBoolean),
+    },
+  };
+  checkTogether(config, sources);
+  if (sources.faults.length > 0) throw new ConfigError(sources.faults, sources.file);
+  return deepFreeze(config);
+}
+
+interface Reader {
+  /** The variable's value. After a fault the answer is of no use, and `readConfig` throws. */
+  <Value>(name: VariableName, parse: (text: string) => Value): Value;
+  /** The variable's value, or null if it is not set. */
+  optional<Value>(name: VariableName, parse: (text: string) => Value): Value | null;
+}
+
+function reader({ assignments, faults }: Sources): Reader {
+  const optional = <Value>(name: VariableName, parse: (text: string) => Value): Value | null => {
+    const assignment = assignments.get(name);
+    const text = assignment?.value ?? VARIABLES[name].default;
+    if (text === null) return null;
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      faults.push({ name, line: assignment?.line ?? null, value: text, message: error.message });
+      return null;
+    }
+  };
+  const required = <Value>(name: VariableName, parse: (text: string) => Value): Value => {
+    if (VARIABLES[name].default === null && !assignments.has(name)) {
+      faults.push({
+        name,
+        line: null,
+        value: null,
+        message: 'it is not set; set it to http://host:port, unix:/path or embedded',
+      });
+    }
+    return optional(name, parse) as Value;
+  };
+  return Object.assign(required, { optional });
+}
+
+function readRules({ assignments, faults }: Sources, list: 'ALLOW' | 'DENY'): Rule[] {
+  const rules: Rule[] = [];
+  for (const { name, value, line } of assignments.values()) {
+    const [, ofList, group = null] = RULE_LIST.exec(name) ?? [];
+    if (ofList !== list) continue;
+    for (const text of splitList(value)) {
+      try {
+        rules.push(parseRule(text, list === 'ALLOW' ? 'allow' : 'deny', group));
+      } catch (error) {
+        if (!(error instanceof RuleError)) throw error;
+        faults.push({ name, line, value: text, message: error.message });
+      }
+    }
+  }
+  return rules;
+}
+
+function checkTogether({ ingress, admin }: Config, { assignments, faults }: Sources): void {
+  const fault = (name: VariableName, message: string) => {
+    const assignment = assignments.get(name);
+    faults.push({
+      name,
+      line: assignment?.line ?? null,
+      value: assignment?.value ?? null,
+      message,
+    });
+  };
+  if (ingress.listen?.kind === 'unix' && ingress.clients) {
+    fault(
+      'INGRESS_CLIENTS',
+      'a unix socket has no client addresses; leave it unset, the permissions of the socket decide',
+    );
+  }
+  const loopback = /^(?:127\.|::1$)/;
+  if (admin.listen && !loopback.test(admin.listen.host) && !assignments.has('ADMIN_TOKEN')) {
+    fault('ADMIN_LISTEN', 'beyond loopback it needs ADMIN_TOKEN; set that, or listen on 127.0.0.1');
+  }
+}
+
+function formatFault({ name, line, value, message }: Fault, file: string | null): string {
+  const where = line === null ? '' : `${file ?? 'the file'}, line ${line}: `;
+  const secret = name === 'ADMIN_TOKEN' || value?.includes('ADMIN_TOKEN');
+  const shown = value === null || secret ? null : quote(value);
+  return `${where}${[name, shown].filter((part) => part !== null).join('=')}: ${message}`;
+}
+
+/** A value as a message may show it: one line, bounded. */
+function quote(value: string): string {
+  return JSON.stringify(value.length > 200 ? `${value.slice(0, 200)}…` : value);
+}
+
+function deepFreeze<Value>(value: Value): Value {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const part of Object.values(value)) deepFreeze(part);
+  }
+  return value;
+}

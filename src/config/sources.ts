@@ -1,0 +1,94 @@
+import { readFileSync } from 'node:fs';
+import { type Assignment, type Fault, parseEnvFile } from './env-file.ts';
+import { isKnown, isOurs, isRuntime } from './variables.ts';
+
+/** Where the image expects the file; there it may be missing, since the environment may say it all. */
+export const DEFAULT_CONFIG_FILE = '/etc/whisper-proxy/whisper-proxy.env';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What was set, by name, with the faults that the sources themselves have. */
+export interface Sources {
+  /** The configuration file that was read, or null. */
+  file: string | null;
+  assignments: Map<string, Assignment>;
+  faults: Fault[];
+}
+
+/**
+ * Gathers what is set: the file wins over the environment, which wins over the presets. Empty is
+ * unset. What may change while the program runs comes from the file alone, where there is one.
+ * @param presets what a way of starting the program sets by default, as `serve --local` does.
+ */
+export function readSources(env: Environment, presets: Environment = {}): Sources {
+  const path = env.CONFIG_FILE || null;
+  const file = path === null ? null : readConfigFile(path);
+  const faults = [...(file?.faults ?? [])];
+  const assignments = new Map<string, Assignment>();
+  const set = (assignment: Assignment) => {
+    if (assignment.value !== '') assignments.set(assignment.name, assignment);
+  };
+
+  for (const assignment of fromEnvironment(presets)) set(assignment);
+  for (const assignment of fromEnvironment(env)) {
+    if (!isOurs(assignment.name)) continue;
+    if (!isKnown(assignment.name))
+      faults.push({ ...assignment, message: unknownName(assignment.name) });
+    else if (file?.found && isRuntime(assignment.name)) {
+      faults.push({
+        ...assignment,
+        message: `with a configuration file it must stand in ${path}, not in the environment`,
+      });
+    } else set(assignment);
+  }
+  for (const assignment of file?.assignments ?? []) {
+    if (isKnown(assignment.name)) set(assignment);
+    else faults.push({ ...assignment, message: unknownName(assignment.name) });
+  }
+  return { file: file?.found ? path : null, assignments, faults };
+}
+
+function fromEnvironment(env: Environment): Assignment[] {
+  return Object.entries(env).flatMap(([name, value]) =>
+    value ? [{ name, value, line: null }] : [],
+  );
+}
+
+function readConfigFile(path: string): {
+  found: boolean;
+  assignments: Assignment[];
+  faults: Fault[];
+} {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+    return { found: true, ...parseEnvFile(text) };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT' && path === DEFAULT_CONFIG_FILE)
+      return { found: false, assignments: [], faults: [] };
+    const fault = { name: 'CONFIG_FILE', line: null, value: path, message: unreadable(code, path) };
+    return { found: false, assignments: [], faults: [fault] };
+  }
+}
+
+function unreadable(code: unknown, path: string): string {
+  switch (code) {
+    case 'ENOENT':
+      return 'there is no such file; create it, or leave CONFIG_FILE unset';
+    case 'EACCES':
+    case 'EPERM':
+      return `it cannot be read; on the host, run chmod 644 on the file and chmod 755 on its folder (in a container the program's user does not own it)`;
+    case 'EISDIR':
+      return 'it is a folder; name the file in it';
+    case 'ERR_ENCODING_INVALID_ENCODED_DATA':
+      return 'it is not UTF-8 text; save it as UTF-8';
+    default:
+      return `it cannot be read (${String(code)}); check ${path}`;
+  }
+}
+
+function unknownName(name: string): string {
+  if (/^EGRESS_(ALLOW|DENY)_/.test(name))
+    return 'a group may have upper-case letters, digits and _ only';
+  return 'there is no such variable; correct the name or take it out (the README lists them all)';
+}

@@ -1,0 +1,63 @@
+import { type Answer, createAnswer } from '../http/answer.ts';
+import type { Reason, Verdict } from '../policy/decide.ts';
+import { formatHostPort } from '../policy/host.ts';
+import { explainDenial } from '../policy/remedy.ts';
+import type { Target } from '../policy/target.ts';
+
+// Status and RFC 9209 proxy error type (section 2.3) of each reason.
+const ANSWERS: Record<Reason, [status: number, type: string]> = {
+  not_allowed: [403, 'http_request_denied'],
+  deny_rule: [403, 'http_request_denied'],
+  non_public_address: [403, 'destination_ip_prohibited'],
+  client_not_allowed: [403, 'http_request_denied'],
+  bad_target: [400, 'http_request_error'],
+  too_many_connections: [503, 'connection_limit_reached'],
+  dns_error: [502, 'dns_error'],
+  connect_failed: [502, 'destination_unavailable'],
+  foreign_redirect: [502, 'http_protocol_error'],
+};
+
+const CONNECT_TYPES: Record<string, string> = {
+  ECONNREFUSED: 'connection_refused',
+  ECONNRESET: 'connection_terminated',
+  EHOSTUNREACH: 'destination_ip_unroutable',
+  ENETUNREACH: 'destination_ip_unroutable',
+};
+
+/**
+ * The answer to a denied or failed request, with a sentence that says what would change it.
+ * @param detail the code of the error behind the verdict, or what is wrong with the target.
+ */
+export function answerTo(verdict: Verdict, target: Target | null, detail = ''): Answer {
+  const reason = verdict.reason ?? 'bad_target';
+  const [status, type] = statusOf(reason, detail);
+  const sentence = explain(verdict, target, detail);
+  return createAnswer({
+    status,
+    type,
+    reason,
+    sentence,
+    ...(status === 503 ? { retryAfter: 5 } : {}),
+  });
+}
+
+function statusOf(reason: Reason, code: string): [status: number, type: string] {
+  const [status, type] = ANSWERS[reason];
+  if (code === 'ETIMEDOUT' && reason === 'dns_error') return [504, 'dns_timeout'];
+  if (reason !== 'connect_failed') return [status, type];
+  return code === 'ETIMEDOUT' ? [504, 'connection_timeout'] : [status, CONNECT_TYPES[code] ?? type];
+}
+
+function explain(verdict: Verdict, target: Target | null, detail: string): string {
+  const where = target ? formatHostPort(target.host, target.port) : 'the target';
+  switch (verdict.reason) {
+    case 'bad_target':
+      return `${detail || 'the request cannot be read as HTTP'}.`;
+    case 'dns_error':
+      return `${where} is allowed, but its name cannot be looked up (${detail}).`;
+    case 'connect_failed':
+      return `${where} is allowed, but cannot be reached (${detail}).`;
+    default:
+      return explainDenial(verdict, target);
+  }
+}

@@ -1,0 +1,52 @@
+import { type Answer, createAnswer } from '../http/answer.ts';
+import { DialError } from '../net/dial.ts';
+
+const RETRY_SECONDS = 5;
+
+/** whisper's answer would send the client to another origin. */
+export class ForeignRedirectError extends Error {
+  readonly code = 'FOREIGN_REDIRECT';
+}
+
+/**
+ * The answer where whisper gave none, or none that may pass.
+ * @param upstream where whisper should be, for the sentence.
+ */
+export function failureAnswer(error: unknown, upstream: string): Answer {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'UNKNOWN';
+  if (error instanceof ForeignRedirectError) {
+    const sentence = 'whisper answered with a redirect to another origin, which is not passed on.';
+    return createAnswer({
+      status: 502,
+      type: 'http_protocol_error',
+      reason: 'foreign_redirect',
+      sentence,
+    });
+  }
+  if (error instanceof DialError || code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return notListening(code, upstream);
+  }
+  if (/^(?:HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RESPONSE)/.test(code)) {
+    const sentence = `whisper's answer cannot be passed on: it is malformed, or its header is too long (${code}).`;
+    return createAnswer({ status: 502, type: 'http_protocol_error', reason: null, sentence });
+  }
+  const sentence = `whisper at ${upstream} ended the connection before it answered (${code}). It may have been restarted; try again.`;
+  return createAnswer({
+    status: 502,
+    type: 'connection_terminated',
+    reason: null,
+    sentence,
+    retryAfter: RETRY_SECONDS,
+  });
+}
+
+function notListening(code: string, upstream: string): Answer {
+  const timedOut = code === 'ETIMEDOUT';
+  return createAnswer({
+    status: timedOut ? 504 : 502,
+    type: timedOut ? 'connection_timeout' : 'connection_refused',
+    reason: null,
+    sentence: `whisper does not listen at ${upstream} (${code}). It may still be loading its model; try again in a few seconds.`,
+    retryAfter: RETRY_SECONDS,
+  });
+}

@@ -1,0 +1,38 @@
+import { type RawHeaders, values } from '../http/headers.ts';
+
+const PRINTABLE = /^[\x21-\x5b\x5d-\x7e]*$/;
+const REFRESH = /^\d+(?:\.\d*)?(?:\s*[;,]\s*url\s*=\s*(?:"([^"]*)"|'([^']*)'|([^"'\s]*)))?$/i;
+
+/**
+ * Finds where whisper's answer would send the client, if that is anywhere but the origin that the
+ * client asked: `Location` (RFC 9110, section 10.2.2) and `Refresh` (HTML standard). A 307 would
+ * make the client send the recording again, to wherever it points. What browsers and libraries
+ * could read in different ways counts as foreign.
+ * @param host the Host field that the client sent.
+ * @returns the foreign value, or null.
+ */
+export function findForeignRedirect(headers: RawHeaders, host: string | undefined): string | null {
+  const locations = values(headers, 'location');
+  if (locations.length > 1) return locations.join(', ');
+  const foreign = locations.find((location) => !isSameOrigin(location, host));
+  return (
+    foreign ?? values(headers, 'refresh').find((value) => isForeignRefresh(value, host)) ?? null
+  );
+}
+
+function isForeignRefresh(value: string, host: string | undefined): boolean {
+  const match = REFRESH.exec(value.trim());
+  if (match === null) return true;
+  const target = match[1] ?? match[2] ?? match[3];
+  return target !== undefined && !isSameOrigin(target, host);
+}
+
+function isSameOrigin(target: string, host: string | undefined): boolean {
+  if (!PRINTABLE.test(target)) return false;
+  try {
+    const base = new URL(`http://${host ?? 'whisper.invalid'}/`);
+    return new URL(target, base).origin === base.origin;
+  } catch {
+    return false;
+  }
+}

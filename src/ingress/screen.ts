@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { type Answer, createAnswer } from '../http/answer.ts';
+import type { DecisionLog } from '../log/decision-log.ts';
+import { type ClientList, peerAddress } from '../net/client-list.ts';
+import type { Reason } from '../policy/decide.ts';
+import { hasPassed } from './headers.ts';
+
+export interface ScreenOptions {
+  clients: ClientList;
+  log: DecisionLog;
+  /** This proxy's name in Via. */
+  pseudonym: string;
+}
+
+interface Refusal {
+  status: number;
+  reason: Reason;
+  type: string;
+  sentence: string;
+}
+
+/**
+ * What every request to ingress has to pass, whether it is an ordinary one, an upgrade or CONNECT:
+ * it comes from a client that may, it is for whisper alone, and it has not been here before.
+ * @param url the request-target as it was sent.
+ * @returns the answer that refuses it, after it was logged; or null.
+ */
+export async function screen(
+  options: ScreenOptions,
+  request: IncomingMessage,
+  url: string,
+): Promise<Answer | null> {
+  const client = peerAddress(request.socket.remoteAddress);
+  const refusal = (await options.clients.allows(client))
+    ? findFault(request, url, options.pseudonym)
+    : STRANGER;
+  if (refusal === null) return null;
+  logIngress(options.log, request, refusal.reason, url);
+  return createAnswer(refusal);
+}
+
+/** Writes the line of a denied request to ingress. @param host what it was about. */
+export function logIngress(
+  log: DecisionLog,
+  request: IncomingMessage,
+  reason: Reason,
+  host: string | null,
+): void {
+  log.decide({
+    event: 'ingress',
+    decision: 'deny',
+    reason,
+    rule: null,
+    via: request.method === 'CONNECT' ? 'connect' : 'http',
+    method: request.method ?? null,
+    host,
+    port: null,
+    address: null,
+    client: peerAddress(request.socket.remoteAddress),
+    id: randomBytes(6).toString('hex'),
+  });
+}
+
+const STRANGER: Refusal = {
+  status: 403,
+  reason: 'client_not_allowed',
+  type: 'http_request_denied',
+  sentence: 'this client may not use whisper. INGRESS_CLIENTS names those that may.',
+};
+
+const NOT_A_PROXY: Refusal = {
+  status: 400,
+  reason: 'bad_target',
+  type: 'http_request_error',
+  sentence: 'this port leads to whisper and nowhere else: the request-target must begin with a /.',
+};
+
+const LOOP: Refusal = {
+  status: 508,
+  reason: 'bad_target',
+  type: 'proxy_loop_detected',
+  sentence: 'this request has passed through the proxy already. Does UPSTREAM point back at it?',
+};
+
+function findFault(request: IncomingMessage, url: string, pseudonym: string): Refusal | null {
+  if (request.method === 'CONNECT' || !url.startsWith('/')) return NOT_A_PROXY;
+  return hasPassed(request, pseudonym) ? LOOP : null;
+}

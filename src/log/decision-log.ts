@@ -1,0 +1,184 @@
+import type { Decision, Reason } from '../policy/decide.ts';
+import type { Logger } from './logger.ts';
+import { printable } from './printable.ts';
+
+export type Via = 'connect' | 'http';
+
+/** A decision, as the log shows it. */
+export interface DecisionRecord {
+  event: 'egress' | 'ingress';
+  decision: Decision;
+  reason: Reason | null;
+  rule: string | null;
+  via: Via;
+  method: string | null;
+  /** The canonical host; for a target that could not be read, what was sent instead of one. */
+  host: string | null;
+  port: number | null;
+  address: string | null;
+  client: string | null;
+  id: string;
+  /** The error's code, where one is behind the reason. */
+  error?: string;
+}
+
+/** What a connection has carried when it ends. */
+export interface EndTotals {
+  /** Bytes sent to the target. */
+  bytes_out: number;
+  /** Bytes received from it. */
+  bytes_in: number;
+  duration_ms: number;
+  /** Why it ended, if not in good order. */
+  error?: string;
+}
+
+/** A decision that was recorded; to be handed back when its connection ends. */
+export interface Recorded {
+  record: DecisionRecord;
+  /** Where it went: a line of its own, the count of its repeats, the count by reason, nowhere. */
+  place: 'line' | 'repeat' | 'overflow' | 'hidden';
+}
+
+interface Fold {
+  fields: object;
+  level: 'info' | 'warn';
+  repeated: number;
+  totals: EndTotals | null;
+}
+
+const WINDOW_MS = 10_000;
+const LINES_A_SECOND = 200;
+
+/**
+ * The decision log. Whoever is behind the proxy decides how many requests there are, but not how
+ * many lines: repeats within ten seconds become one later line with a count, and past 200 lines a
+ * second the rest is counted by reason alone. Nothing goes uncounted.
+ */
+export class DecisionLog {
+  readonly #logger: Logger;
+  readonly #logAllowed: boolean;
+  readonly #folds = new Map<string, Fold>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  #second = 0;
+  #linesInSecond = 0;
+
+  /** @param logger decisions are written whatever its level: LOG_ALLOWED is their switch. */
+  constructor(logger: Logger, logAllowed: boolean) {
+    this.#logger = logger.child({}, { level: 'info' });
+    this.#logAllowed = logAllowed;
+  }
+
+  /** Records a decision; it is written or counted when this returns. */
+  decide(decision: DecisionRecord): Recorded {
+    const record = bounded(decision);
+    if (record.decision === 'allow' && !this.#logAllowed) return { record, place: 'hidden' };
+    const key = foldKey(record);
+    const fold = this.#folds.get(key);
+    if (fold) {
+      fold.repeated += 1;
+      return { record, place: 'repeat' };
+    }
+    const level = record.decision === 'allow' ? 'info' : 'warn';
+    if (this.#write(level, record)) {
+      this.#open(key, { fields: record, level, repeated: 0, totals: null });
+      return { record, place: 'line' };
+    }
+    this.#overflow(record, level, 1, null);
+    return { record, place: 'overflow' };
+  }
+
+  /** Records the end of a connection that was let through. */
+  end({ record, place }: Recorded, totals: EndTotals): void {
+    if (place === 'hidden') return;
+    const { id, via, client, host, port } = record;
+    const fields = { event: 'egress_end', id, via, client, host, port };
+    if (place === 'line' && this.#write('info', { ...fields, ...totals })) return;
+    if (place !== 'repeat') {
+      this.#overflow({ ...record, event: 'egress_end' }, 'info', 1, totals);
+      return;
+    }
+    const key = `end ${foldKey(record)}`;
+    const fold = this.#folds.get(key);
+    if (fold) add(fold, 1, totals);
+    else this.#open(key, { fields: { ...fields, id: null }, level: 'info', repeated: 1, totals });
+  }
+
+  /** Writes every count that is still open. */
+  flush(): void {
+    for (const key of [...this.#folds.keys()]) this.#close(key, true);
+  }
+
+  #write(level: 'info' | 'warn', fields: object): boolean {
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#linesInSecond = 0;
+    }
+    if (this.#linesInSecond >= LINES_A_SECOND) return false;
+    this.#linesInSecond += 1;
+    this.#logger[level](fields);
+    return true;
+  }
+
+  #overflow(
+    record: Omit<DecisionRecord, 'event'> & { event: string },
+    level: Fold['level'],
+    repeated: number,
+    totals: EndTotals | null,
+  ): void {
+    const { event, decision, reason } = record;
+    const key = `overflow ${event} ${decision} ${reason}`;
+    const fold = this.#folds.get(key);
+    if (fold) {
+      add(fold, repeated, totals);
+      return;
+    }
+    const nothing = { rule: null, via: null, method: null, host: null, port: null };
+    const fields = { event, decision, reason, ...nothing, address: null, client: null, id: null };
+    this.#open(key, { fields, level, repeated, totals });
+  }
+
+  #open(key: string, fold: Fold): void {
+    this.#folds.set(key, fold);
+    this.#timers.set(key, setTimeout(() => this.#close(key, false), WINDOW_MS).unref());
+  }
+
+  #close(key: string, last: boolean): void {
+    const fold = this.#folds.get(key);
+    clearTimeout(this.#timers.get(key));
+    this.#timers.delete(key);
+    this.#folds.delete(key);
+    if (!fold || fold.repeated === 0) return;
+    const { fields, level, repeated, totals } = fold;
+    const line = { ...fields, ...totals, repeated };
+    // There are no more overflow lines than reasons, so these need no budget.
+    if (last || key.startsWith('overflow ')) this.#logger[level](line);
+    else if (!this.#write(level, line))
+      this.#overflow(fields as DecisionRecord, level, repeated, totals);
+  }
+}
+
+function foldKey(record: DecisionRecord): string {
+  const { event, client, via, host, port, decision, reason } = record;
+  return JSON.stringify([event, client, via, host, port, decision, reason]);
+}
+
+function add(fold: Fold, repeated: number, totals: EndTotals | null): void {
+  fold.repeated += repeated;
+  if (!fold.totals || !totals) return;
+  fold.totals = {
+    bytes_out: fold.totals.bytes_out + totals.bytes_out,
+    bytes_in: fold.totals.bytes_in + totals.bytes_in,
+    duration_ms: fold.totals.duration_ms + totals.duration_ms,
+  };
+}
+
+function bounded(record: DecisionRecord): DecisionRecord {
+  const { host, method } = record;
+  return {
+    ...record,
+    host: host === null ? null : printable(host),
+    method: method === null ? null : printable(method),
+  };
+}

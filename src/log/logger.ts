@@ -1,0 +1,21 @@
+import { type DestinationStream, type Logger, pino } from 'pino';
+import type { LogLevel } from '../config/config.ts';
+
+export type { Logger };
+
+/**
+ * The program's log: one JSON object a line, the time in ISO 8601, the level a word.
+ * @param destination where lines go; by default standard output, written before the call returns,
+ * so that a decision is on record before its answer leaves.
+ */
+export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination ?? pino.destination({ fd: 1, sync: true }),
+  );
+}

@@ -1,0 +1,59 @@
+import type { DestinationStream } from 'pino';
+import { parseHost } from '../policy/host.ts';
+import { ruleFor } from '../policy/remedy.ts';
+import { printable } from './printable.ts';
+
+type Line = Record<string, unknown>;
+
+const COLOURS: Record<string, number> = { allow: 32, deny: 31, would_deny: 33 };
+
+/**
+ * A destination for the log that shows people a row for each line instead of JSON.
+ * @param write takes one row with its final newline.
+ */
+export function rowDestination(write: (row: string) => void, colour: boolean): DestinationStream {
+  return { write: (json) => write(`${formatRow(JSON.parse(json) as Line, colour)}\n`) };
+}
+
+/** One line of the log as a row: local time, what was decided, about what, why. */
+export function formatRow(line: Line, colour = false): string {
+  const time = new Date(String(line.time)).toTimeString().slice(0, 8);
+  return `${time}  ${formatBody(line, colour)}`;
+}
+
+function formatBody(line: Line, colour: boolean): string {
+  if (line.event === 'egress_end') {
+    const { bytes_out, bytes_in, duration_ms, error } = line;
+    const how = error ? `, ${error}` : '';
+    const what = `${bytes_out} bytes out, ${bytes_in} in, ${duration_ms} ms${how}`;
+    return `${'ended'.padEnd(10)}  ${columns(line)}  ${what}${times(line)}`;
+  }
+  if (line.decision) {
+    const word = String(line.decision).padEnd(10);
+    const code = colour ? COLOURS[String(line.decision)] : undefined;
+    const painted = code === undefined ? word : `\u001b[${code}m${word}\u001b[0m`;
+    return `${painted}  ${columns(line)}  ${line.reason ?? line.rule ?? ''}${remedy(line)}${times(line)}`;
+  }
+  const { time: _, level, msg, ...rest } = line;
+  const details = Object.keys(rest).length > 0 ? `  ${JSON.stringify(rest)}` : '';
+  return printableRow(`${String(level).padEnd(10)}  ${msg ?? ''}${details}`);
+}
+
+function columns({ via, event, host, port }: Line): string {
+  const where = host === null ? '(many)' : port === null ? String(host) : `${host}:${port}`;
+  return `${String(event === 'ingress' ? 'ingress' : via).padEnd(7)}  ${where.padEnd(28)}`;
+}
+
+function remedy({ reason, host, port }: Line): string {
+  const parsed = reason === 'not_allowed' ? parseHost(String(host)) : null;
+  return parsed ? `  to allow it: EGRESS_ALLOW=${ruleFor({ ...parsed, port: Number(port) })}` : '';
+}
+
+function times({ repeated }: Line): string {
+  return repeated === undefined ? '' : `  (${repeated} more)`;
+}
+
+// A row that is not a decision may carry a long error; only its control characters are in the way.
+function printableRow(row: string): string {
+  return row.length > 255 ? row.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ') : printable(row);
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+import { Command } from 'commander';
+import { demo } from './cli/demo.ts';
+import { health } from './cli/health.ts';
+import { serve } from './cli/serve.ts';
+
+const program = new Command('whisper-proxy')
+  .description(
+    'A way in to whisper by name, and an allowlisted way out. The README has every variable.',
+  )
+  .showHelpAfterError();
+
+program
+  .command('serve', { isDefault: true })
+  .description('run the proxy, configured by the environment and CONFIG_FILE')
+  .option('--local', 'try it on loopback: a stand-in for whisper, unless UPSTREAM is set')
+  .action(serve);
+program
+  .command('demo')
+  .description('show on loopback what the proxy lets through and what it denies, once')
+  .action(demo);
+program
+  .command('health')
+  .description('ask the running proxy whether it is well; for HealthCmd')
+  .action(health);
+
+await program.parseAsync();

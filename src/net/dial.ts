@@ -1,0 +1,105 @@
+import { connect, isIPv6, type NetConnectOpts, type Socket } from 'node:net';
+
+/** RFC 8305, section 5: the Connection Attempt Delay. */
+const ATTEMPT_DELAY_MS = 250;
+const KEEP_ALIVE_DELAY_MS = 30_000;
+
+/** A dial that did not come about; `code` is the system's, or ETIMEDOUT, or ECANCELED. */
+export class DialError extends Error {
+  readonly code: string;
+
+  constructor(code: string) {
+    super(`the connection failed: ${code}`);
+    this.code = code;
+  }
+}
+
+/**
+ * Connects to one of the addresses of a host: Happy Eyeballs (RFC 8305). The families take turns,
+ * each attempt gets a head start of 250 ms, and the first that succeeds wins.
+ * @param addresses that were checked; nothing is looked up here.
+ * @param signal ends the attempt; its reason, if it is a DialError, is the error.
+ * @throws DialError
+ */
+export function dial(
+  addresses: readonly string[],
+  port: number,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const candidates = alternateFamilies(addresses).map((host) => ({ host, port }));
+  return race(candidates, signal);
+}
+
+/** Connects to a unix socket. @throws DialError */
+export function dialUnix(path: string, signal: AbortSignal): Promise<Socket> {
+  return race([{ path }], signal);
+}
+
+/** An AbortSignal that a dial takes as its deadline, and a function that lets it go. */
+export function deadline(milliseconds: number): { controller: AbortController; clear: () => void } {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new DialError('ETIMEDOUT')), milliseconds);
+  return { controller, clear: () => clearTimeout(timer) };
+}
+
+/** RFC 8305, section 4: the families take turns, beginning with that of the first address. */
+export function alternateFamilies(addresses: readonly string[]): string[] {
+  const first = addresses.filter((address) => isIPv6(address) === isIPv6(addresses[0] ?? ''));
+  const second = addresses.filter((address) => !first.includes(address));
+  return first
+    .flatMap((address, index) => [address, second[index]])
+    .concat(second.slice(first.length))
+    .filter((address) => address !== undefined);
+}
+
+function race(candidates: NetConnectOpts[], signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const attempts = new Set<Socket>();
+    let lastCode = 'EADDRNOTAVAIL';
+    let timer: NodeJS.Timeout | undefined;
+    let index = 0;
+    let settled = false;
+
+    const settle = () => {
+      settled = true;
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+      for (const attempt of attempts) attempt.destroy();
+    };
+    const abort = () => {
+      settle();
+      reject(signal.reason instanceof DialError ? signal.reason : new DialError('ECANCELED'));
+    };
+    const next = () => {
+      clearTimeout(timer);
+      const candidate = candidates[index++];
+      if (candidate === undefined) {
+        if (attempts.size > 0) return;
+        settle();
+        reject(new DialError(lastCode));
+        return;
+      }
+      const socket = connect({ ...candidate, allowHalfOpen: true, noDelay: true });
+      attempts.add(socket);
+      socket.once('connect', () => {
+        attempts.delete(socket);
+        settle();
+        socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
+        resolve(socket);
+      });
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        if (settled) return;
+        attempts.delete(socket);
+        lastCode = error.code ?? 'UNKNOWN';
+        next();
+      });
+      timer = setTimeout(next, ATTEMPT_DELAY_MS);
+    };
+
+    if (signal.aborted) abort();
+    else {
+      signal.addEventListener('abort', abort);
+      next();
+    }
+  });
+}

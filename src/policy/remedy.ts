@@ -1,0 +1,49 @@
+import type { Reason, Verdict } from './decide.ts';
+import { formatHostPort } from './host.ts';
+import type { Target } from './target.ts';
+
+/** The rule that covers just this target, as an operator would write it. */
+export function ruleFor({ kind, host, port }: Target): string {
+  return kind === 'name' && port === 443 ? host : formatHostPort(host, port);
+}
+
+/**
+ * The sentence that tells an operator why a target was denied and what would change that. It is
+ * read by whoever sent the request too, so it never tells what a name resolves to.
+ * @param target null where no target could be read.
+ */
+export function explainDenial(verdict: Verdict, target: Target | null): string {
+  const where = target ? formatHostPort(target.host, target.port) : 'the target';
+  const rule = target ? ruleFor(target) : '';
+  switch (verdict.reason) {
+    case 'not_allowed':
+      return `${where} is not on the allowlist. To allow it, add ${rule} to EGRESS_ALLOW: EGRESS_ALLOW=${rule}`;
+    case 'deny_rule':
+      return `${where} is denied by the rule "${verdict.rule}". No allow rule wins over it: take it out of EGRESS_DENY to change that.`;
+    case 'non_public_address':
+      return explainNonPublic(verdict, target, where, rule);
+    default:
+      return OTHER[verdict.reason ?? 'bad_target'] ?? `${where} cannot be reached.`;
+  }
+}
+
+const OTHER: Partial<Record<Reason, string>> = {
+  too_many_connections:
+    'Too many connections are open. Try again later, or raise EGRESS_MAX_CONNECTIONS.',
+  client_not_allowed:
+    'This client may not use the proxy. EGRESS_CLIENTS and INGRESS_CLIENTS name those that may.',
+};
+
+function explainNonPublic(
+  { final }: Verdict,
+  target: Target | null,
+  where: string,
+  rule: string,
+): string {
+  if (final)
+    return `${where} is an address that is never reached through the proxy, whatever the rules say.`;
+  if (target?.kind === 'address') {
+    return `${where} is not a public address. To allow it all the same, add ${rule} to EGRESS_ALLOW: EGRESS_ALLOW=${rule}`;
+  }
+  return `${where} has an address that is not public. To allow it all the same, add a rule for that address (it stands in the log) to EGRESS_ALLOW.`;
+}

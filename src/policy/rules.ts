@@ -1,0 +1,150 @@
+import { isIPv6 } from 'node:net';
+import { domainToASCII } from 'node:url';
+import { parse as parseDomain } from 'tldts';
+import { covers, type Network, networkAddress, parseNetwork } from './addresses.ts';
+import { parseHost } from './host.ts';
+import { parsePort, type Target } from './target.ts';
+
+export type List = 'allow' | 'deny';
+
+/** One entry of an allowlist or deny list. */
+export interface Rule {
+  /** As the log shows it: the group, if there is one, and the rule as the operator wrote it. */
+  label: string;
+  group: string | null;
+  /** null: every port. */
+  port: number | null;
+  match:
+    | { kind: 'name'; name: string }
+    | { kind: 'suffix'; suffix: string }
+    | { kind: 'network'; network: Network };
+}
+
+/** A rule that cannot be read; the message is a sentence with the remedy. */
+export class RuleError extends Error {
+  readonly code = 'BAD_RULE';
+}
+
+const HTTPS = 443;
+const BRACKETED = /^(\[[^\]]*\])(?:\/(\d{1,3}))?(?::(\*|\d+))?$/;
+const PLAIN = /^([^:/[\]]+)(?:\/(\d{1,2}))?(?::(\*|\d+))?$/;
+
+/**
+ * Reads one rule: `host`, `host:80`, `host:*`, `*.suffix`, `192.0.2.7`, `198.51.100.0/24:443`,
+ * `[2001:db8::1]:443`, `[2001:db8::]/32:443`. Without a port an allow rule means 443, a deny rule
+ * every port.
+ * @param group the `<GROUP>` of the variable it stands in, or null.
+ * @throws RuleError
+ */
+export function parseRule(text: string, list: List, group: string | null): Rule {
+  const [, host, prefix, port] = BRACKETED.exec(text) ?? PLAIN.exec(text) ?? [];
+  if (host === undefined) throw new RuleError(explainShape(text));
+  return {
+    label: group === null ? text : `${group} ${text}`,
+    group,
+    port: rulePort(port, list),
+    match: host.includes('*') ? suffixMatch(host, prefix) : hostMatch(host, prefix, list),
+  };
+}
+
+/** The first rule that matches a target: a name by name rules only, an address by address rules only. */
+export function findRule(rules: readonly Rule[], target: Target): Rule | undefined {
+  return target.kind === 'address'
+    ? findAddressRule(rules, target.host, target.port)
+    : rules.find((rule) => portMatches(rule, target.port) && nameMatches(rule, target.host));
+}
+
+/** The first address rule that covers an address and port. */
+export function findAddressRule(
+  rules: readonly Rule[],
+  address: string,
+  port: number,
+): Rule | undefined {
+  return rules.find(
+    ({ match, ...rule }) =>
+      match.kind === 'network' && portMatches(rule, port) && covers(match.network, address),
+  );
+}
+
+function portMatches(rule: Pick<Rule, 'port'>, port: number): boolean {
+  return rule.port === null || rule.port === port;
+}
+
+function nameMatches({ match }: Rule, name: string): boolean {
+  if (match.kind === 'name') return match.name === name;
+  return match.kind === 'suffix' && name.endsWith(`.${match.suffix}`);
+}
+
+function rulePort(text: string | undefined, list: List): number | null {
+  if (text === undefined) return list === 'deny' ? null : HTTPS;
+  if (text === '*') return null;
+  const port = parsePort(text);
+  if (port === null) {
+    throw new RuleError('the port must be a number from 1 to 65535, or * for every port');
+  }
+  return port;
+}
+
+function suffixMatch(text: string, prefix: string | undefined): Rule['match'] {
+  if (text === '*') {
+    throw new RuleError(
+      '* would match every host; name the hosts, or *.suffix for those below one',
+    );
+  }
+  const name = text.startsWith('*.') ? canonicalName(text.slice(2)) : null;
+  if (name === null || prefix !== undefined) {
+    throw new RuleError('a wildcard must stand for whole labels in front, as in *.example.org');
+  }
+  // The private section counts as well: anybody can get a name below github.io.
+  const { publicSuffix } = parseDomain(name, { allowPrivateDomains: true });
+  if (publicSuffix === name) {
+    throw new RuleError(
+      `anybody can get a name below ${name}, a public suffix; name the hosts, or go one label deeper`,
+    );
+  }
+  return { kind: 'suffix', suffix: name };
+}
+
+function hostMatch(text: string, prefix: string | undefined, list: List): Rule['match'] {
+  const parsed = parseHost(text);
+  if (parsed?.kind === 'address') return networkMatch(parsed.host, prefix, list);
+  if (prefix !== undefined) throw new RuleError('only an address can have a /prefix');
+  const name = canonicalName(text);
+  if (name === null) {
+    throw new RuleError(
+      'it must be a host name, *.suffix, an IPv4 address, or an IPv6 address in brackets',
+    );
+  }
+  return { kind: 'name', name };
+}
+
+function networkMatch(address: string, prefix: string | undefined, list: List): Rule['match'] {
+  const bits = address.includes(':') ? 128 : 32;
+  const length = prefix === undefined ? bits : Number(prefix);
+  if (length > bits) throw new RuleError(`the prefix must be from 1 to ${bits}`);
+  if (length === 0 && list === 'allow') {
+    throw new RuleError('/0 would match every address; name the networks');
+  }
+  const network = parseNetwork(`${address}/${length}`);
+  const first = networkAddress(network);
+  if (first !== address) {
+    const block = first.includes(':') ? `[${first}]/${length}` : `${first}/${length}`;
+    throw new RuleError(`it has bits set to the right of its prefix; did you mean ${block}?`);
+  }
+  return { kind: 'network', network };
+}
+
+/** A name as a rule may write it, IDN included, in the form that targets have. */
+function canonicalName(text: string): string | null {
+  const ascii = /^[\x21-\x7e]*$/.test(text) ? text : domainToASCII(text);
+  const parsed = parseHost(ascii);
+  return parsed?.kind === 'name' ? parsed.host : null;
+}
+
+function explainShape(text: string): string {
+  if (text.includes('://')) return 'write the host alone, without scheme and path';
+  if (isIPv6(text)) return `an IPv6 address needs brackets: [${text}]`;
+  if (/^\[[^\]]*\/\d+\]/.test(text))
+    return 'the prefix stands behind the brackets: [2001:db8::]/32';
+  return 'it must be host, host:port, host:*, *.suffix, an address or a network';
+}

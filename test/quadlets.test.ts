@@ -1,0 +1,227 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { readConfig } from '../src/config/config.ts';
+import { isKnown, isRuntime } from '../src/config/variables.ts';
+import { parseNetwork } from '../src/policy/addresses.ts';
+import { splitPair, UnitFile } from './helpers/unit-file.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const QUADLETS = join(ROOT, 'quadlets');
+const ENV_FILE = join(QUADLETS, 'whisper-proxy', 'whisper-proxy.env');
+const SYSTEMD_SECTIONS = ['Unit', 'Service', 'Install'];
+
+const units = new Map(
+  readdirSync(QUADLETS)
+    .filter((name) => /\.(container|network|volume)$/.test(name))
+    .map((name) => [name, new UnitFile(readFileSync(join(QUADLETS, name), 'utf8'))]),
+);
+const proxy = unit('whisper-proxy.container');
+const whisper = unit('whisper.container');
+const whisperNet = unit('whisper-net.network');
+
+const PROXY_ADDRESS = proxy.network('whisper-net.network').get('ip') ?? '';
+const WHISPER_ADDRESS = whisper.network('whisper-net.network').get('ip') ?? '';
+
+function unit(name: string): UnitFile {
+  const found = units.get(name);
+  if (!found) throw new Error(`quadlets/${name} is missing`);
+  return found;
+}
+
+describe('what Podman 4.6.2 can read', () => {
+  const known = new Map(
+    readFileSync(new URL('fixtures/quadlet-keys.txt', import.meta.url), 'utf8')
+      .split('\n')
+      .flatMap((line) => {
+        const [, section, keys] = /^(\w+): (.+)$/.exec(line) ?? [];
+        return section && keys ? [[section, new Set(keys.split(' '))] as const] : [];
+      }),
+  );
+
+  test.each([...units])('%s has only keys that the generator knows', (_name, { entries }) => {
+    const strange = entries.filter(
+      ({ section, key }) => !SYSTEMD_SECTIONS.includes(section) && !known.get(section)?.has(key),
+    );
+    expect(strange).toEqual([]);
+  });
+
+  test.each([...units])('%s leaves readiness to conmon', (_name, { entries }) => {
+    expect(entries.filter(({ key }) => key === 'Notify')).toEqual([]);
+  });
+
+  test('users are numbers: a name would become root', () => {
+    const users = [...units.values()].flatMap((each) => [
+      ...each.all('User'),
+      ...each.all('Group'),
+    ]);
+    const image = /^USER (\S+)$/m.exec(readFileSync(join(ROOT, 'Containerfile'), 'utf8'))?.[1];
+    for (const user of [...users, image]) expect(user).toMatch(/^[1-9]\d*(:[1-9]\d*)?$/);
+  });
+});
+
+describe('the addresses', () => {
+  test('proxy and whisper have their own in the subnet of whisper-net', () => {
+    const [subnet = ''] = whisperNet.all('Subnet');
+    const [gateway = ''] = whisperNet.all('Gateway');
+    const prefix = parseNetwork(subnet).prefix;
+    const hosts = [gateway, PROXY_ADDRESS, WHISPER_ADDRESS];
+    expect(prefix).toBe(24);
+    expect(new Set(hosts).size).toBe(3);
+    for (const host of hosts) expect(host.split('.', 3)).toEqual(subnet.split('.', 3));
+  });
+
+  test('whisper-net has no DNS, and no range that CNI would hold static addresses to', () => {
+    expect(whisperNet.all('DisableDNS')).toEqual(['true']);
+    expect(whisperNet.all('IPRange')).toEqual([]);
+  });
+
+  test('the proxy listens for egress on its address, and serves whisper alone', () => {
+    const environment = proxy.pairs('Environment');
+    expect(environment.get('EGRESS_LISTEN')).toBe(`${PROXY_ADDRESS}:3128`);
+    expect(environment.get('EGRESS_CLIENTS')).toBe(WHISPER_ADDRESS);
+    expect(environment.get('INGRESS_CLIENTS')).toBe('session-manager');
+  });
+
+  test('the proxy finds whisper by the name that the image has as upstream', () => {
+    const host = new URL(imageEnvironment().UPSTREAM ?? '').hostname;
+    expect(proxy.podmanOption('add-host')).toEqual([`${host}:${WHISPER_ADDRESS}`]);
+  });
+
+  test('whisper is sent to the proxy, in both spellings of the variables, and for names', () => {
+    const environment = whisper.pairs('Environment');
+    for (const name of ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy']) {
+      expect(environment.get(name), name).toBe(`http://${PROXY_ADDRESS}:3128`);
+    }
+    for (const name of ['NO_PROXY', 'no_proxy']) {
+      expect(environment.get(name), name).toBe('localhost,127.0.0.1,::1');
+    }
+    expect(whisper.podmanOption('dns')).toEqual([PROXY_ADDRESS]);
+    expect(whisper.podmanOption('add-host')).toEqual([`whisper-proxy:${PROXY_ADDRESS}`]);
+  });
+
+  test('the name whisper on visp-net is the proxy', () => {
+    expect(proxy.network('visp-net.network').get('alias')).toBe('whisper');
+    expect(whisper.networks()).toEqual(['whisper-net.network']);
+    expect(whisper.all('PublishPort')).toEqual([]);
+  });
+});
+
+describe('what the containers may do', () => {
+  test('the proxy has a read-only root and no capability but to bind low ports', () => {
+    expect(proxy.all('ReadOnly')).toEqual(['true']);
+    expect(proxy.all('Tmpfs')).toEqual([expect.stringMatching(/^\/tmp(:|$)/)]);
+    expect(proxy.all('DropCapability')).toEqual(['all']);
+    expect(proxy.all('AddCapability')).toEqual(['NET_BIND_SERVICE']);
+    expect(proxy.all('NoNewPrivileges')).toEqual(['true']);
+  });
+
+  test('the proxy does not route between its networks', () => {
+    const sysctls = proxy.pairs('Sysctl');
+    const name = proxy.network('whisper-net.network').get('interface_name');
+    expect(sysctls.get('net.ipv4.ip_forward')).toBe('0');
+    expect(sysctls.get('net.ipv4.conf.all.accept_source_route')).toBe('0');
+    expect(sysctls.get(`net.ipv6.conf.${name}.disable_ipv6`)).toBe('1');
+  });
+
+  test('whisper has no capability at all', () => {
+    expect(whisper.all('DropCapability')).toEqual(['all']);
+    expect(whisper.all('AddCapability')).toEqual([]);
+    expect(whisper.all('NoNewPrivileges')).toEqual(['true']);
+  });
+});
+
+describe('how they start and stop', () => {
+  test('neither takes the other down', () => {
+    for (const each of [proxy, whisper]) {
+      for (const key of ['Requires', 'BindsTo', 'PartOf', 'Requisite']) {
+        expect(each.all(key)).toEqual([]);
+      }
+      expect(each.all('Restart')).toEqual(['always']);
+      expect(each.all('StartLimitIntervalSec')).toEqual(['0']);
+    }
+  });
+
+  test('podman waits longer than the program, and systemd longer than podman', () => {
+    const program = readConfig({ UPSTREAM: 'embedded' }).shutdownTimeout / 1000;
+    const podman = Number(proxy.podmanOption('stop-timeout')[0]);
+    expect(podman).toBeGreaterThan(program);
+    expect(Number(proxy.all('TimeoutStopSec')[0])).toBeGreaterThan(podman);
+  });
+});
+
+describe('the configuration', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const lines = readFileSync(ENV_FILE, 'utf8').split('\n');
+  // An example is an assignment right behind its #, prose has a space there.
+  const examples = lines.flatMap((line) => (/^#\S*=/.test(line) ? [line.slice(1)] : []));
+
+  /** The configuration that the units give the program, with a file of these lines. */
+  function configOf(fileLines: string[]) {
+    const file = join(folder, 'whisper-proxy.env');
+    writeFileSync(file, fileLines.join('\n'));
+    const environment = Object.fromEntries(proxy.pairs('Environment'));
+    return readConfig({ ...imageEnvironment(), ...environment, CONFIG_FILE: file });
+  }
+
+  test('the image looks for the file where the unit mounts its folder', () => {
+    const [source, target] = proxy.all('Volume')[0]?.split(':') ?? [];
+    expect(join(QUADLETS, source ?? '', 'whisper-proxy.env')).toBe(ENV_FILE);
+    expect(imageEnvironment().CONFIG_FILE).toBe(`${target}/whisper-proxy.env`);
+  });
+
+  test('what may change while the program runs stands in the file alone', () => {
+    expect([...proxy.pairs('Environment').keys()].filter(isRuntime)).toEqual([]);
+  });
+
+  test('the shipped file sets nothing, so everything is denied', () => {
+    expect(lines.filter((line) => line !== '' && !line.startsWith('#'))).toEqual([]);
+    const { egress } = configOf(lines);
+    expect(egress.policy).toEqual({ allow: [], deny: [], mode: 'enforce' });
+  });
+
+  test('every example is a setting that can be switched on', () => {
+    expect(examples.length).toBeGreaterThan(10);
+    for (const example of examples) {
+      expect(isKnown(splitPair(example)[0]), example).toBe(true);
+      expect(() => configOf([example]), example).not.toThrow();
+    }
+    expect(() => configOf(examples)).not.toThrow();
+  });
+
+  test('the limits and log settings shown are the defaults', () => {
+    const shown = examples.filter((line) => !/^EGRESS_(ALLOW|DENY|MODE)/.test(line));
+    expect({ ...configOf(shown), file: null }).toEqual({ ...configOf([]), file: null });
+  });
+});
+
+function imageEnvironment(): Record<string, string> {
+  const containerfile = readFileSync(join(ROOT, 'Containerfile'), 'utf8');
+  const [, settings = ''] = /^ENV ((?:.*\\\n)*.*)$/m.exec(containerfile) ?? [];
+  return Object.fromEntries(settings.split(/[\s\\]+/).map(splitPair));
+}
+
+const GENERATORS = [
+  '/usr/libexec/podman/quadlet',
+  '/usr/lib/podman/quadlet',
+  '/usr/lib/systemd/user-generators/podman-user-generator',
+];
+const generator = GENERATORS.find((path) => existsSync(path));
+
+// Skipped where podman brings no quadlet generator along.
+test.skipIf(generator === undefined)("this machine's generator makes a unit of every file", () => {
+  const { status, stdout, stderr } = spawnSync(generator ?? '', ['-dryrun', '-user'], {
+    encoding: 'utf8',
+    env: { ...process.env, QUADLET_UNIT_DIRS: QUADLETS },
+  });
+  const made = [...stdout.matchAll(/^---(.+)---$/gm)].map(([, name]) => name);
+  const wanted = [...units.keys()].map((name) =>
+    name.replace('.container', '.service').replace(/\.(network|volume)$/, '-$1.service'),
+  );
+  expect({ status, made: made.sort() }, stderr).toEqual({ status: 0, made: wanted.sort() });
+});
