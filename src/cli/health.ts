@@ -1,6 +1,6 @@
 import { request } from 'undici';
 import type { Health } from '../admin/server.ts';
-import { readConfig } from '../config/config.ts';
+import { readAdmin } from '../config/config.ts';
 import { formatHostPort } from '../policy/host.ts';
 import { exitOn } from './exit.ts';
 
@@ -9,12 +9,12 @@ const ANY: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
 /** `whisper-proxy health`: asks the admin listener; exit status 0 if the proxy is well, 1 if not. */
 export async function health(): Promise<void> {
-  const { admin } = readOrExit();
-  const { host, port } = admin.listen;
+  const { listen, token } = readOrExit();
+  const { host, port } = listen;
   const where = formatHostPort(ANY[host] ?? host, port);
   try {
     const { statusCode, body } = await request(`http://${where}/healthz`, {
-      headers: admin.token === null ? {} : { authorization: `Bearer ${admin.token}` },
+      headers: token === null ? {} : { authorization: `Bearer ${token}` },
       headersTimeout: TIMEOUT_MS,
       bodyTimeout: TIMEOUT_MS,
       reset: true,
@@ -40,7 +40,7 @@ function describe({ listeners, upstream, mode, warnings }: Health): string {
 
 function readOrExit() {
   try {
-    return readConfig(process.env);
+    return readAdmin(process.env);
   } catch (error) {
     return exitOn(error);
   }

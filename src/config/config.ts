@@ -89,10 +89,7 @@ export function readConfig(env: Environment, presets: Environment = {}): Config 
       connectTimeout: read('EGRESS_CONNECT_TIMEOUT', parseDuration),
       idleTimeout: read('EGRESS_IDLE_TIMEOUT', parseDuration),
     },
-    admin: {
-      listen: read('ADMIN_LISTEN', parseTcpAddress),
-      token: read.optional('ADMIN_TOKEN', parseToken),
-    },
+    admin: adminOf(read),
     shutdownTimeout: read('SHUTDOWN_TIMEOUT', parseDuration),
     log: {
       level: read('LOG_LEVEL', oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')),
@@ -102,6 +99,25 @@ export function readConfig(env: Environment, presets: Environment = {}): Config 
   checkTogether(config, sources);
   if (sources.faults.length > 0) throw new ConfigError(sources.faults, sources.file);
   return deepFreeze(config);
+}
+
+/**
+ * Reads where the admin listener is, for its clients. Faults elsewhere do not matter to them: the
+ * proxy that they ask may run on with an older configuration.
+ * @throws ConfigError
+ */
+export function readAdmin(env: Environment): Config['admin'] {
+  const sources = { ...readSources(env), faults: [] };
+  const admin = adminOf(reader(sources));
+  if (sources.faults.length > 0) throw new ConfigError(sources.faults, sources.file);
+  return admin;
+}
+
+function adminOf(read: Reader): Config['admin'] {
+  return {
+    listen: read('ADMIN_LISTEN', parseTcpAddress),
+    token: read.optional('ADMIN_TOKEN', parseToken),
+  };
 }
 
 interface Reader {

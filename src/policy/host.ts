@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /** A host in canonical form: a name in lower case without its final dot, or an address. */
@@ -44,13 +45,13 @@ export function formatHostPort(host: string, port: number | string): string {
 }
 
 function parseIPv6(text: string): Host | null {
-  if (text.includes('%') || !ipaddr.IPv6.isValid(text)) return null;
-  const address = ipaddr.IPv6.parse(text);
+  if (text.includes('%') || !isIPv6(text)) return null;
+  // By way of URL, since ipaddr.js takes ::192.0.2.7 for ::ffff:192.0.2.7.
+  const host = new URL(`http://[${text}]`).hostname.slice(1, -1);
+  const address = ipaddr.IPv6.parse(host);
   return {
     kind: 'address',
-    host: address.isIPv4MappedAddress()
-      ? address.toIPv4Address().toString()
-      : address.toRFC5952String(),
+    host: address.isIPv4MappedAddress() ? address.toIPv4Address().toString() : host,
   };
 }
 

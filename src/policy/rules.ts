@@ -26,7 +26,7 @@ export class RuleError extends Error {
 }
 
 const HTTPS = 443;
-const BRACKETED = /^(\[[^\]]*\])(?:\/(\d{1,3}))?(?::(\*|\d+))?$/;
+const BRACKETED = /^(\[[^\]/]*\])(?:\/(\d{1,3}))?(?::(\*|\d+))?$/;
 const PLAIN = /^([^:/[\]]+)(?:\/(\d{1,2}))?(?::(\*|\d+))?$/;
 
 /**

@@ -1,0 +1,92 @@
+import { describe, expect, test } from 'vitest';
+import { findRule, parseRule, RuleError } from '../src/policy/rules.ts';
+import { parseAuthority } from '../src/policy/target.ts';
+
+function matches(rule: string, target: string, list: 'allow' | 'deny' = 'allow'): boolean {
+  return findRule([parseRule(rule, list, null)], parseAuthority(target)) !== undefined;
+}
+
+describe('what a rule matches', () => {
+  test.each([
+    ['hf.co', 'hf.co:443', true],
+    ['hf.co', 'HF.CO.:443', true],
+    ['HF.co.', 'hf.co:443', true],
+    ['hf.co', 'hf.co:80', false],
+    ['hf.co', 'a.hf.co:443', false],
+    ['hf.co', 'xhf.co:443', false],
+    ['hf.co:80', 'hf.co:80', true],
+    ['hf.co:80', 'hf.co:443', false],
+    ['hf.co:*', 'hf.co:1', true],
+    ['*.hf.co', 'a.hf.co:443', true],
+    ['*.hf.co', 'us.aws.cdn.hf.co:443', true],
+    ['*.hf.co', 'hf.co:443', false],
+    ['*.hf.co', 'xhf.co:443', false],
+    ['*.hf.co', 'a.hf.co.evil.com:443', false],
+    ['*.hf.co', 'a.hf.co:80', false],
+    ['*.hf.co:*', 'a.hf.co:80', true],
+    ['bücher.example', 'xn--bcher-kva.example:443', true],
+    ['192.0.2.7', '192.0.2.7:443', true],
+    ['192.0.2.7:443', '[::ffff:192.0.2.7]:443', true],
+    ['192.0.2.7:*', '192.0.2.7:22', true],
+    ['198.51.100.0/24:443', '198.51.100.255:443', true],
+    ['198.51.100.0/24:443', '198.51.101.0:443', false],
+    ['198.51.100.0/24', '198.51.100.1:80', false],
+    ['[2001:db8::1]:443', '[2001:db8:0::1]:443', true],
+    ['[2001:db8::]/32:443', '[2001:db8:1::1]:443', true],
+    ['[2001:db8::]/32', '[2001:db9::1]:443', false],
+    ['8.8.8.8', '[64:ff9b::808:808]:443', true],
+    ['dns.example', '8.8.8.8:443', false],
+  ])('%s and %s: %s', (rule, target, expected) => {
+    expect(matches(rule, target)).toBe(expected);
+  });
+
+  test('a deny rule without a port covers every port, one with a port that port', () => {
+    expect(matches('hf.co', 'hf.co:22', 'deny')).toBe(true);
+    expect(matches('hf.co:80', 'hf.co:22', 'deny')).toBe(false);
+  });
+
+  test('the label has the group and the text as it was written', () => {
+    expect(parseRule('*.HF.co', 'allow', 'MODELS').label).toBe('MODELS *.HF.co');
+    expect(parseRule('hf.co', 'allow', null).label).toBe('hf.co');
+  });
+});
+
+describe('what is no rule', () => {
+  test.each([
+    ['*', /every host/],
+    ['*:443', /every host/],
+    ['*.com', /public suffix/],
+    ['*.co.uk', /public suffix/],
+    ['*.github.io', /public suffix/],
+    ['*.COM.', /public suffix/],
+    ['*.*', /whole labels/],
+    ['a*.example.org', /whole labels/],
+    ['a.*.example.org', /whole labels/],
+    ['*example.org', /whole labels/],
+    ['*.192.0.2.7', /whole labels/],
+    ['https://hf.co/x', /without scheme/],
+    ['hf.co/x', /host, host:port/],
+    ['hf.co/24', /only an address/],
+    ['hf.co:0', /port/],
+    ['hf.co:65536', /port/],
+    ['hf.co:', /host, host:port/],
+    ['hf.co:http', /host, host:port/],
+    ['user@hf.co', /host name/],
+    ['hf..co', /host name/],
+    ['127.1', /host name/],
+    ['2130706433', /host name/],
+    ['[hf.co]', /host name/],
+    ['2001:db8::1', /needs brackets: \[2001:db8::1\]/],
+    ['[2001:db8::/32]', /behind the brackets/],
+    ['[2001:db8::1]/32', /did you mean \[2001:db8::\]\/32/],
+    ['198.51.100.7/24', /did you mean 198\.51\.100\.0\/24/],
+    ['198.51.100.0/33', /prefix/],
+    ['[2001:db8::]/129', /prefix/],
+    ['0.0.0.0/0', /every address/],
+    ['[::]/0', /every address/],
+    ['<script>', /host name/],
+  ])('%s', (text, message) => {
+    expect(() => parseRule(text, 'allow', null)).toThrow(RuleError);
+    expect(() => parseRule(text, 'allow', null)).toThrow(message);
+  });
+});
