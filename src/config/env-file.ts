@@ -15,7 +15,7 @@ export interface Fault {
 }
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
-const QUOTED = /^(["'])([^"']*)\1$/;
+const QUOTED = /^"([^"]*)"$|^'([^']*)'$/;
 
 /**
  * Reads an env file: `NAME=value` a line, the value possibly in matching quotes, comments at the
@@ -60,11 +60,11 @@ function parseLine(content: string): { name: string; value: string } | Omit<Faul
     return fault(null, content, 'a line must be NAME=value, with no space around the name');
   }
   const quoted = QUOTED.exec(text);
-  const value = quoted?.[2] ?? text;
+  const value = quoted?.[1] ?? quoted?.[2] ?? text;
   if (/[\x00-\x08\x0b-\x1f\x7f]/.test(value)) {
     return fault(name, value, 'take the control characters out');
   }
-  if (text.endsWith('\\')) {
+  if (value.endsWith('\\')) {
     return fault(name, text, 'a line cannot go on in the next; use one long line, or groups');
   }
   if (!quoted && /["']/.test(text)) {

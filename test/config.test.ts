@@ -1,0 +1,259 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Config, ConfigError, readAdmin, readConfig } from '../src/config/config.ts';
+
+const BASE = { UPSTREAM: 'http://whisper-gate:7860' };
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function write(text: string): string {
+  const path = join(folder, 'whisper-proxy.env');
+  writeFileSync(path, text);
+  return path;
+}
+
+function faults(env: Record<string, string>): string {
+  try {
+    readConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  return 'no fault';
+}
+
+describe('the defaults', () => {
+  test('are those of the manual', () => {
+    expect(readConfig(BASE)).toEqual({
+      file: null,
+      upstream: { kind: 'http', host: 'whisper-gate', port: 7860 },
+      ingress: {
+        listen: { kind: 'tcp', host: '0.0.0.0', port: 7860 },
+        clients: null,
+        connectTimeout: 5000,
+      },
+      egress: {
+        listen: { kind: 'tcp', host: '127.0.0.1', port: 3128 },
+        clients: null,
+        policy: { allow: [], deny: [], mode: 'enforce' },
+        maxConnections: 256,
+        connectTimeout: 10_000,
+        idleTimeout: 300_000,
+      },
+      admin: { listen: { kind: 'tcp', host: '127.0.0.1', port: 9090 }, token: null },
+      shutdownTimeout: 8000,
+      log: { level: 'info', allowed: true },
+    } satisfies Config);
+  });
+
+  test('the configuration is frozen, all the way down', () => {
+    const config = readConfig({ ...BASE, EGRESS_ALLOW: 'hf.co' });
+    expect(() => Object.assign(config.egress, { maxConnections: 1 })).toThrow(TypeError);
+    expect(() => (config.egress.policy.allow as unknown[]).push(1)).toThrow(TypeError);
+  });
+
+  test('empty is unset', () => {
+    const config = readConfig({ ...BASE, EGRESS_ALLOW: '', EGRESS_MODE: '', ADMIN_TOKEN: '' });
+    expect(config).toEqual(readConfig(BASE));
+  });
+
+  test('presets give way to everything', () => {
+    const presets = { UPSTREAM: 'embedded', LOG_LEVEL: 'debug' };
+    expect(readConfig({}, presets).upstream).toEqual({ kind: 'embedded' });
+    expect(readConfig(BASE, presets)).toMatchObject({
+      upstream: { kind: 'http' },
+      log: { level: 'debug' },
+    });
+  });
+});
+
+describe('values', () => {
+  test.each([
+    ['UPSTREAM', 'http://127.0.0.1:7860/', { upstream: { host: '127.0.0.1', port: 7860 } }],
+    ['UPSTREAM', 'http://[::1]:7860', { upstream: { host: '::1', port: 7860 } }],
+    ['UPSTREAM', 'http://whisper', { upstream: { host: 'whisper', port: 80 } }],
+    [
+      'UPSTREAM',
+      'unix:/run/whisper/api.sock',
+      { upstream: { kind: 'unix', path: '/run/whisper/api.sock' } },
+    ],
+    ['INGRESS_LISTEN', '[::]:7860', { ingress: { listen: { host: '::', port: 7860 } } }],
+    [
+      'INGRESS_LISTEN',
+      'unix:/run/x.sock',
+      { ingress: { listen: { kind: 'unix', path: '/run/x.sock' } } },
+    ],
+    [
+      'INGRESS_CLIENTS',
+      'session-manager',
+      { ingress: { clients: [{ kind: 'name', name: 'session-manager' }] } },
+    ],
+    ['EGRESS_CONNECT_TIMEOUT', '500ms', { egress: { connectTimeout: 500 } }],
+    ['EGRESS_IDLE_TIMEOUT', '1h', { egress: { idleTimeout: 3_600_000 } }],
+    ['EGRESS_MODE', 'report', { egress: { policy: { mode: 'report' } } }],
+    ['EGRESS_MAX_CONNECTIONS', '1', { egress: { maxConnections: 1 } }],
+    ['LOG_ALLOWED', 'false', { log: { allowed: false } }],
+  ])('%s=%s', (name, value, expected) => {
+    expect(readConfig({ ...BASE, [name]: value })).toMatchObject(expected);
+  });
+
+  test('rules come from every group, separated by commas or white space', () => {
+    const config = readConfig({
+      ...BASE,
+      EGRESS_ALLOW: 'a.example,b.example',
+      EGRESS_ALLOW_MODELS: ' hf.co\t*.hf.co , ',
+      EGRESS_DENY_NOISE_2: 'api.gradio.app',
+    });
+    const { allow, deny } = config.egress.policy;
+    expect(allow.map(({ label }) => label)).toEqual([
+      'a.example',
+      'b.example',
+      'MODELS hf.co',
+      'MODELS *.hf.co',
+    ]);
+    expect(deny.map(({ label }) => label)).toEqual(['NOISE_2 api.gradio.app']);
+  });
+
+  test.each([
+    ['UPSTREAM', 'https://whisper', /http:\/\/host:port/],
+    ['UPSTREAM', 'http://whisper:7860/path', /http:\/\/host:port/],
+    ['UPSTREAM', 'http://user@whisper', /http:\/\/host:port/],
+    ['UPSTREAM', 'http://whisper:0', /http:\/\/host:port/],
+    ['UPSTREAM', 'http://127.1:80', /http:\/\/host:port/],
+    ['UPSTREAM', 'unix:api.sock', /absolute path/],
+    ['UPSTREAM', `unix:/${'a'.repeat(107)}`, /absolute path/],
+    ['INGRESS_LISTEN', '7860', /address:port/],
+    ['INGRESS_LISTEN', 'localhost:7860', /address:port/],
+    ['INGRESS_LISTEN', '::1:7860', /address:port/],
+    ['INGRESS_LISTEN', '[127.0.0.1]:7860', /address:port/],
+    ['INGRESS_LISTEN', '127.0.0.1:65536', /address:port/],
+    ['EGRESS_LISTEN', 'unix:/run/x.sock', /address:port/],
+    ['INGRESS_CLIENTS', '10.0.0.1/24', /10\.0\.0\.1\/24 is neither/],
+    ['EGRESS_CLIENTS', 'a b! c', /b! is neither/],
+    ['EGRESS_IDLE_TIMEOUT', '5', /5m/],
+    ['EGRESS_IDLE_TIMEOUT', '0s', /5m/],
+    ['EGRESS_IDLE_TIMEOUT', '-1s', /5m/],
+    ['EGRESS_IDLE_TIMEOUT', '1000h', /596h/],
+    ['EGRESS_MAX_CONNECTIONS', '0', /whole number/],
+    ['EGRESS_MAX_CONNECTIONS', '1.5', /whole number/],
+    ['EGRESS_MODE', 'Report', /enforce, report/],
+    ['LOG_ALLOWED', 'yes', /true or false/],
+    ['LOG_LEVEL', 'verbose', /trace, debug/],
+    ['EGRESS_ALLOW', '*', /every host/],
+    ['EGRESS_ALLOW_X', '*.com', /public suffix/],
+    ['EGRESS_ALLOW_x', 'hf.co', /upper-case/],
+    ['EGRESS_ALOW', 'hf.co', /no such variable/],
+    ['INGRESS_PORT', '7860', /no such variable/],
+    ['DNS_SERVER', 'x', /no such variable/],
+    ['ADMIN_PORT', 'x', /no such variable/],
+    ['ADMIN_LISTEN', '0.0.0.0:9090', /ADMIN_TOKEN/],
+  ])('%s=%s is a fault that names variable, value and remedy', (name, value, message) => {
+    const text = faults({ ...BASE, [name]: value });
+    expect(text).toMatch(message);
+    expect(text).toContain(name);
+    expect(text).toContain(value.slice(0, 100));
+  });
+
+  test('foreign variables of the environment are none of our business', () => {
+    expect(faults({ ...BASE, PATH: '/bin', LOGNAME: 'x', NODE_ENV: 'production' })).toBe(
+      'no fault',
+    );
+  });
+
+  test('a missing UPSTREAM says what to set', () => {
+    expect(faults({})).toMatch(/UPSTREAM: it is not set; set it to/);
+  });
+
+  test('a unix socket has no client addresses', () => {
+    const env = { ...BASE, INGRESS_LISTEN: 'unix:/run/x.sock', INGRESS_CLIENTS: '10.0.0.1' };
+    expect(faults(env)).toMatch(/INGRESS_CLIENTS.*leave it unset/);
+  });
+
+  test('the token is never told', () => {
+    const path = write(
+      'ADMIN_TOKEN="s3cret s3cret"\nADMIN_TOKEN=s3cret\nexport ADMIN_TOKEN=s3cret\n',
+    );
+    const text = faults({ ...BASE, CONFIG_FILE: path });
+    expect(text).toMatch(/3 faults/);
+    expect(text).not.toContain('s3cret');
+  });
+});
+
+describe('the file', () => {
+  test('wins over the environment in what does not change at run time', () => {
+    const path = write('INGRESS_CONNECT_TIMEOUT=1s\nEGRESS_ALLOW=hf.co\n');
+    const config = readConfig({ ...BASE, CONFIG_FILE: path, INGRESS_CONNECT_TIMEOUT: '2s' });
+    expect(config.ingress.connectTimeout).toBe(1000);
+    expect(config.egress.policy.allow).toHaveLength(1);
+    expect(config.file).toBe(path);
+  });
+
+  test.each([
+    'EGRESS_ALLOW',
+    'EGRESS_ALLOW_X',
+    'EGRESS_DENY',
+    'EGRESS_MODE',
+    'EGRESS_MAX_CONNECTIONS',
+    'LOG_LEVEL',
+    'LOG_ALLOWED',
+  ])('%s must not stand in the environment beside it', (name) => {
+    const path = write('EGRESS_ALLOW=hf.co\n');
+    expect(faults({ ...BASE, CONFIG_FILE: path, [name]: '1' })).toMatch(
+      `${name}="1": with a configuration file it must stand in ${path}`,
+    );
+  });
+
+  test('every fault is told at once, with its line', () => {
+    const path = write('FOO=bar\nEGRESS_ALLOW=*.com hf.co:x\nEGRESS_IDLE_TIMEOUT=5\n');
+    const text = faults({ CONFIG_FILE: path });
+    expect(text).toContain('5 faults');
+    for (const part of [
+      'line 1: FOO="bar"',
+      'line 2: EGRESS_ALLOW="*.com"',
+      'line 2: EGRESS_ALLOW="hf.co:x"',
+      'line 3: EGRESS_IDLE_TIMEOUT="5"',
+      'UPSTREAM',
+    ]) {
+      expect(text).toContain(part);
+    }
+  });
+
+  test('a huge value is cut in the message', () => {
+    const path = write(`EGRESS_MODE=${'x'.repeat(10_000)}\n`);
+    expect(faults({ ...BASE, CONFIG_FILE: path }).length).toBeLessThan(600);
+  });
+
+  test('CONFIG_FILE itself cannot stand in it', () => {
+    expect(faults({ ...BASE, CONFIG_FILE: write('CONFIG_FILE=/x\n') })).toMatch(/no such variable/);
+  });
+
+  test('one that is missing is a fault, but not where the image expects it', () => {
+    expect(faults({ ...BASE, CONFIG_FILE: join(folder, 'none.env') })).toMatch(/no such file/);
+    expect(
+      readConfig({ ...BASE, CONFIG_FILE: '/etc/whisper-proxy/whisper-proxy.env' }).file,
+    ).toBeNull();
+  });
+
+  test('a folder and bytes that are no text are told apart', () => {
+    mkdirSync(join(folder, 'sub'));
+    expect(faults({ ...BASE, CONFIG_FILE: join(folder, 'sub') })).toMatch(/it is a folder/);
+    const path = join(folder, 'binary.env');
+    writeFileSync(path, Buffer.from([0x41, 0x3d, 0xff, 0xfe]));
+    expect(faults({ ...BASE, CONFIG_FILE: path })).toMatch(/not UTF-8/);
+  });
+});
+
+test('who asks for health only needs to know where', () => {
+  const env = { EGRESS_MODE: 'nonsense', ADMIN_LISTEN: '127.0.0.1:9999', ADMIN_TOKEN: 'abc' };
+  expect(readAdmin(env)).toEqual({
+    listen: { kind: 'tcp', host: '127.0.0.1', port: 9999 },
+    token: 'abc',
+  });
+  expect(() => readAdmin({ ADMIN_LISTEN: 'x' })).toThrow(ConfigError);
+});
