@@ -69,7 +69,7 @@ export class Sidecar {
       this.#listeners.map((listener) => listener.stop(this.#config.shutdownTimeout)),
     );
     await Promise.all(this.#apps.map((app) => app.close()));
-    this.#log.flush();
+    await this.#log.close();
   }
 
   async #listen(): Promise<Addresses> {

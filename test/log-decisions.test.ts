@@ -71,7 +71,6 @@ describe('a line', () => {
     const log = createLog(false);
     log.end(log.decide(ALLOWED), TOTALS);
     log.decide({ ...ALLOWED, decision: 'would_deny', reason: 'not_allowed', host: 'other' });
-    log.flush();
     expect(lines.map(({ decision }) => decision)).toEqual(['would_deny']);
   });
 
@@ -122,11 +121,11 @@ describe('repeats within ten seconds', () => {
     expect(lines).toHaveLength(2);
   });
 
-  test('are flushed at the end', () => {
+  test('are written when the log is closed', async () => {
     const log = createLog();
     log.decide(RECORD);
     log.decide(RECORD);
-    log.flush();
+    await log.close();
     expect(lines.map(({ repeated }) => repeated)).toEqual([undefined, 1]);
   });
 
@@ -183,7 +182,6 @@ describe('past 200 lines a second', () => {
       vi.advanceTimersByTime(1000);
     }
     vi.advanceTimersByTime(20_000);
-    log.flush();
     expect(lines.length).toBeLessThan(80 * 210);
     const counted = lines.reduce((total, { repeated, host }) => {
       const first = host === null || repeated !== undefined ? 0 : 1;

@@ -21,13 +21,13 @@ export async function serve({ local = false }: { local?: boolean }): Promise<voi
     const config = readConfig(process.env, demoAddress ? localPresets(demoAddress) : {});
     const logger = createServeLogger(config, local || process.stdout.isTTY);
     const sidecar = new Sidecar(config, logger, systemResolve);
-    const addresses = await sidecar.start();
-    if (demoAddress) process.stdout.write(banner(addresses, demoAddress));
-    else announce(logger, config, addresses);
     stopOnSignal(async () => {
       await sidecar.stop();
       await demoHost?.stop();
     });
+    const addresses = await sidecar.start();
+    if (demoAddress) process.stdout.write(banner(addresses, demoAddress));
+    else announce(logger, config, addresses);
   } catch (error) {
     exitOn(error);
   }

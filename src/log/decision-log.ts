@@ -49,6 +49,7 @@ interface Fold {
 
 const WINDOW_MS = 10_000;
 const LINES_A_SECOND = 200;
+const LAST_ENDS_MS = 1_000;
 
 /**
  * The decision log. Whoever is behind the proxy decides how many requests there are, but not how
@@ -60,6 +61,9 @@ export class DecisionLog {
   readonly #logAllowed: boolean;
   readonly #folds = new Map<string, Fold>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
+  /** Connections that were let through and have not ended. */
+  #open = 0;
+  #onNoneOpen: (() => void) | undefined;
   #second = 0;
   #linesInSecond = 0;
 
@@ -72,6 +76,7 @@ export class DecisionLog {
   /** Records a decision; it is written or counted when this returns. */
   decide(decision: DecisionRecord): Recorded {
     const record = bounded(decision);
+    if (record.decision !== 'deny') this.#open += 1;
     if (record.decision === 'allow' && !this.#logAllowed) return { record, place: 'hidden' };
     const key = foldKey(record);
     const fold = this.#folds.get(key);
@@ -81,7 +86,7 @@ export class DecisionLog {
     }
     const level = record.decision === 'allow' ? 'info' : 'warn';
     if (this.#write(level, record)) {
-      this.#open(key, { fields: record, level, repeated: 0, totals: null });
+      this.#openFold(key, { fields: record, level, repeated: 0, totals: null });
       return { record, place: 'line' };
     }
     this.#overflow(record, level, 1, null);
@@ -90,6 +95,12 @@ export class DecisionLog {
 
   /** Records the end of a connection that was let through. */
   end({ record, place }: Recorded, totals: EndTotals): void {
+    this.#recordEnd(record, place, totals);
+    this.#open -= 1;
+    if (this.#open === 0) this.#onNoneOpen?.();
+  }
+
+  #recordEnd(record: DecisionRecord, place: Recorded['place'], totals: EndTotals): void {
     if (place === 'hidden') return;
     const { id, via, client, host, port } = record;
     const fields = { event: 'egress_end', id, via, client, host, port };
@@ -101,12 +112,19 @@ export class DecisionLog {
     const key = `end ${foldKey(record)}`;
     const fold = this.#folds.get(key);
     if (fold) add(fold, 1, totals);
-    else this.#open(key, { fields: { ...fields, id: null }, level: 'info', repeated: 1, totals });
+    else
+      this.#openFold(key, { fields: { ...fields, id: null }, level: 'info', repeated: 1, totals });
   }
 
-  /** Writes every count that is still open. */
-  flush(): void {
-    for (const key of [...this.#folds.keys()]) this.#close(key, true);
+  /** Waits a moment for connections that are just ending, then writes every count still open. */
+  async close(): Promise<void> {
+    if (this.#open > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onNoneOpen = resolve;
+        setTimeout(resolve, LAST_ENDS_MS);
+      });
+    }
+    for (const key of [...this.#folds.keys()]) this.#closeFold(key, true);
   }
 
   #write(level: 'info' | 'warn', fields: object): boolean {
@@ -136,15 +154,15 @@ export class DecisionLog {
     }
     const nothing = { rule: null, via: null, method: null, host: null, port: null };
     const fields = { event, decision, reason, ...nothing, address: null, client: null, id: null };
-    this.#open(key, { fields, level, repeated, totals });
+    this.#openFold(key, { fields, level, repeated, totals });
   }
 
-  #open(key: string, fold: Fold): void {
+  #openFold(key: string, fold: Fold): void {
     this.#folds.set(key, fold);
-    this.#timers.set(key, setTimeout(() => this.#close(key, false), WINDOW_MS).unref());
+    this.#timers.set(key, setTimeout(() => this.#closeFold(key, false), WINDOW_MS).unref());
   }
 
-  #close(key: string, last: boolean): void {
+  #closeFold(key: string, last: boolean): void {
     const fold = this.#folds.get(key);
     clearTimeout(this.#timers.get(key));
     this.#timers.delete(key);
