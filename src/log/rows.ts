@@ -41,11 +41,11 @@ function formatBody(line: Line, colour: boolean): string {
 
 function columns({ via, event, host, port }: Line): string {
   const where = host === null ? '(many)' : port === null ? String(host) : `${host}:${port}`;
-  return `${String(event === 'ingress' ? 'ingress' : via).padEnd(7)}  ${where.padEnd(28)}`;
+  return `${String(event === 'ingress' ? 'ingress' : (via ?? '')).padEnd(7)}  ${where.padEnd(28)}`;
 }
 
 function remedy({ reason, host, port }: Line): string {
-  const parsed = reason === 'not_allowed' ? parseHost(String(host)) : null;
+  const parsed = reason === 'not_allowed' && host !== null ? parseHost(String(host)) : null;
   return parsed ? `  to allow it: EGRESS_ALLOW=${ruleFor({ ...parsed, port: Number(port) })}` : '';
 }
 

@@ -1,0 +1,73 @@
+import { expect, test } from 'vitest';
+import { formatRow } from '../src/log/rows.ts';
+
+const TIME = new Date(2026, 0, 2, 3, 4, 5).toISOString();
+const BASE = { time: TIME, event: 'egress', via: 'connect', host: 'hf.co', port: 443, rule: null };
+
+test.each([
+  [
+    { ...BASE, decision: 'deny', reason: 'not_allowed' },
+    /^03:04:05 {2}deny +connect +hf\.co:443 +not_allowed +to allow it: EGRESS_ALLOW=hf\.co$/,
+  ],
+  [
+    { ...BASE, decision: 'deny', reason: 'deny_rule', rule: 'x', repeated: 3 },
+    /deny_rule {2}\(3 more\)$/,
+  ],
+  [
+    { ...BASE, decision: 'allow', reason: null, rule: 'MODELS hf.co' },
+    /allow +connect +hf\.co:443 +MODELS hf\.co$/,
+  ],
+  [
+    { ...BASE, decision: 'deny', reason: 'bad_target', host: 'x\\x1b', port: null },
+    /deny +connect +x\\x1b +bad_target$/,
+  ],
+  [
+    {
+      ...BASE,
+      decision: 'deny',
+      reason: 'not_allowed',
+      host: null,
+      port: null,
+      via: null,
+      repeated: 9,
+    },
+    /\(many\) +not_allowed {2}\(9 more\)$/,
+  ],
+  [
+    {
+      ...BASE,
+      event: 'ingress',
+      decision: 'deny',
+      reason: 'client_not_allowed',
+      host: '/',
+      port: null,
+    },
+    /deny +ingress +\/ +client_not_allowed$/,
+  ],
+  [
+    {
+      time: TIME,
+      event: 'egress_end',
+      via: 'http',
+      host: 'h',
+      port: 80,
+      bytes_out: 1,
+      bytes_in: 2,
+      duration_ms: 3,
+      error: 'ECONNRESET',
+    },
+    /ended +http +h:80 +1 bytes out, 2 in, 3 ms, ECONNRESET$/,
+  ],
+  [
+    { time: TIME, level: 'warn', msg: 'hello', client: 'a\nb' },
+    /^03:04:05 {2}warn +hello {2}\{"client":"a\\nb"\}$/,
+  ],
+])('%j', (line, row) => {
+  expect(formatRow(line)).toMatch(row);
+});
+
+test('colour is a matter of the terminal', () => {
+  const line = { ...BASE, decision: 'deny', reason: 'not_allowed' };
+  expect(formatRow(line, true)).toContain('\u001b[31mdeny');
+  expect(formatRow(line)).not.toContain('\u001b');
+});
