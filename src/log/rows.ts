@@ -1,7 +1,6 @@
 import type { DestinationStream } from 'pino';
-import { parseHost } from '../policy/host.ts';
+import { formatHostPort, parseHost } from '../policy/host.ts';
 import { ruleFor } from '../policy/remedy.ts';
-import { printable } from './printable.ts';
 
 type Line = Record<string, unknown>;
 
@@ -36,11 +35,13 @@ function formatBody(line: Line, colour: boolean): string {
   }
   const { time: _, level, msg, ...rest } = line;
   const details = Object.keys(rest).length > 0 ? `  ${JSON.stringify(rest)}` : '';
-  return printableRow(`${String(level).padEnd(10)}  ${msg ?? ''}${details}`);
+  const row = `${String(level).padEnd(10)}  ${msg ?? ''}${details}`;
+  return row.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ');
 }
 
 function columns({ via, event, host, port }: Line): string {
-  const where = host === null ? '(many)' : port === null ? String(host) : `${host}:${port}`;
+  const name = host === null ? '(many)' : String(host);
+  const where = port === null ? name : formatHostPort(name, Number(port));
   return `${String(event === 'ingress' ? 'ingress' : (via ?? '')).padEnd(7)}  ${where.padEnd(28)}`;
 }
 
@@ -51,9 +52,4 @@ function remedy({ reason, host, port }: Line): string {
 
 function times({ repeated }: Line): string {
   return repeated === undefined ? '' : `  (${repeated} more)`;
-}
-
-// A row that is not a decision may carry a long error; only its control characters are in the way.
-function printableRow(row: string): string {
-  return row.length > 255 ? row.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ') : printable(row);
 }
