@@ -74,6 +74,13 @@ describe('the addresses', () => {
     for (const host of hosts) expect(host.split('.', 3)).toEqual(subnet.split('.', 3));
   });
 
+  test('proxy and whisper keep their hardware addresses, so that no neighbour has a stale one', () => {
+    const mac = (container: UnitFile) => container.network('whisper-net.network').get('mac') ?? '';
+    expect(mac(proxy)).not.toBe(mac(whisper));
+    // Locally administered, unicast (IEEE 802): nobody's product has it.
+    for (const each of [proxy, whisper]) expect(mac(each)).toMatch(/^02(:[0-9a-f]{2}){5}$/);
+  });
+
   test('whisper-net has no DNS, and no range that CNI would hold static addresses to', () => {
     expect(whisperNet.all('DisableDNS')).toEqual(['true']);
     expect(whisperNet.all('IPRange')).toEqual([]);

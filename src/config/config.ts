@@ -55,7 +55,8 @@ export class ConfigError extends Error {
 
   constructor(faults: readonly Fault[], file: string | null) {
     const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
-    const lines = faults.map((fault) => `  ${formatFault(fault, file)}`);
+    const inOrder = [...faults].sort((a, b) => (a.line ?? Infinity) - (b.line ?? Infinity));
+    const lines = inOrder.map((fault) => `  ${formatFault(fault, file)}`);
     super(`the configuration has ${count}, so nothing was started:\n${lines.join('\n')}`);
     this.faults = faults;
   }
