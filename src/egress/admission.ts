@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Answer } from '../http/answer.ts';
-import type { DecisionLog, DecisionRecord, Recorded, Via } from '../log/decision-log.ts';
+import type { DecisionLog, DecisionRecord, Recorded } from '../log/decision-log.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ClientList } from '../net/client-list.ts';
-import { DialError, deadline, dial } from '../net/dial.ts';
+import { DialError, deadline, dialAny } from '../net/dial.ts';
 import type { Resolve } from '../net/resolve.ts';
 import {
   decideAddresses,
@@ -14,9 +13,9 @@ import {
   type Reason,
   type Verdict,
 } from '../policy/decide.ts';
-import { canonicalAddress } from '../policy/host.ts';
 import { type Target, TargetError } from '../policy/target.ts';
 import { answerTo } from './answer.ts';
+import { type Attempt, newId } from './attempt.ts';
 
 /** What egress works with; the limits in milliseconds. */
 export interface EgressOptions {
@@ -30,20 +29,6 @@ export interface EgressOptions {
   maxConnections: number;
   connectTimeout: number;
   idleTimeout: number;
-}
-
-/** A request to go out, whichever way it came. */
-export interface Attempt {
-  via: Via;
-  method: string | null;
-  /** The target as it was sent. */
-  text: string;
-  /** Reads it. Throws TargetError. */
-  parse: () => Target;
-  /** Canonical address, or null. */
-  client: string | null;
-  /** Calls back if the client goes away; returns what unsubscribes. */
-  onGone: (callback: () => void) => () => void;
 }
 
 /** What became of an attempt: a connection to the target, or an answer to the client. */
@@ -111,8 +96,8 @@ export class Admissions {
         this.#isForbidden,
       );
       if (final.decision === 'deny') return progress.deny(final);
-      const socket = await dial(addresses, target.port, controller.signal);
-      const recorded = progress.record(final, canonicalAddress(socket.remoteAddress ?? ''));
+      const { socket, address } = await dialAny(addresses, target.port, controller.signal);
+      const recorded = progress.record(final, address);
       return { admitted: true, target, socket, end: this.#ender(recorded, socket) };
     } catch (error) {
       if (!(error instanceof DialError)) throw error;
@@ -130,7 +115,7 @@ export class Admissions {
       if (signal.aborted) abort();
       else signal.addEventListener('abort', abort, { once: true });
     });
-    const answered = this.#options.resolve(target.host).then(
+    const answered = this.#options.resolve(target.host, signal).then(
       (addresses) => (addresses.length > 0 ? addresses : { code: 'ENODATA' }),
       (error: NodeJS.ErrnoException) => ({ code: error.code ?? 'UNKNOWN' }),
     );
@@ -148,7 +133,7 @@ export class Admissions {
       ended = true;
       this.#open -= 1;
       this.#options.log.end(recorded, {
-        bytes_out: socket.bytesWritten - socket.writableLength,
+        bytes_out: socket.bytesWritten,
         bytes_in: socket.bytesRead,
         duration_ms: Math.round(performance.now() - started),
         ...(error === undefined ? {} : { error }),
@@ -196,7 +181,7 @@ class Progress {
       port: this.target?.port ?? null,
       address,
       client,
-      id: randomBytes(6).toString('hex'),
+      id: newId(),
       ...(error === undefined ? {} : { error }),
     };
     return this.#log.decide(record);

@@ -24,6 +24,12 @@ const CONNECT_TYPES: Record<string, string> = {
   ENETUNREACH: 'destination_ip_unroutable',
 };
 
+const EXCHANGE_FAILURES: Record<string, [status: number, type: string]> = {
+  idle_timeout: [504, 'http_response_timeout'],
+  ECONNRESET: [502, 'connection_terminated'],
+  EPIPE: [502, 'connection_terminated'],
+};
+
 /**
  * The answer to a denied or failed request, with a sentence that says what would change it.
  * @param detail the code of the error behind the verdict, or what is wrong with the target.
@@ -39,6 +45,17 @@ export function answerTo(verdict: Verdict, target: Target | null, detail = ''): 
     sentence,
     ...(status === 503 ? { retryAfter: 5 } : {}),
   });
+}
+
+/**
+ * The answer when the connection was made, but no proper answer came out of it.
+ * @param code the error's.
+ */
+export function answerToFailure(target: Target, code: string): Answer {
+  const [status, type] = EXCHANGE_FAILURES[code] ?? [502, 'http_protocol_error'];
+  const where = formatHostPort(target.host, target.port);
+  const sentence = `${where} is allowed, but it did not answer properly (${code}).`;
+  return createAnswer({ status, type, reason: 'connect_failed', sentence });
 }
 
 function statusOf(reason: Reason, code: string): [status: number, type: string] {

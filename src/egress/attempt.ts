@@ -1,9 +1,28 @@
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Via } from '../log/decision-log.ts';
 import { peerAddress } from '../net/client-list.ts';
 import type { Target } from '../policy/target.ts';
-import type { Attempt } from './admission.ts';
+
+/** A request to go out, whichever way it came. */
+export interface Attempt {
+  via: Via;
+  method: string | null;
+  /** The target as it was sent. */
+  text: string;
+  /** Reads it. Throws TargetError. */
+  parse: () => Target;
+  /** Canonical address, or null. */
+  client: string | null;
+  /** Calls back if the client goes away or has gone; returns what unsubscribes. */
+  onGone: (callback: () => void) => () => void;
+}
+
+/** An id that ties the lines of one attempt together. */
+export function newId(): string {
+  return randomBytes(6).toString('hex');
+}
 
 /** The attempt that an HTTP request makes. */
 export function attemptOf(
@@ -19,6 +38,7 @@ export function attemptOf(
     parse,
     client: peerAddress(client.remoteAddress),
     onGone: (callback) => {
+      if (client.destroyed) callback();
       client.once('close', callback);
       return () => client.removeListener('close', callback);
     },

@@ -1,15 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Client } from 'undici';
-import type { Answer } from '../http/answer.ts';
-import { endToEnd, hasBody, type RawHeaders } from '../http/headers.ts';
-import { discardBody } from '../http/last-answer.ts';
-import { formatHostPort } from '../policy/host.ts';
+import { type Answer, formatAnswer } from '../http/answer.ts';
+import { endWith } from '../http/last-answer.ts';
+import { reset } from '../net/reset.ts';
 import { parseHttpUri, type Target, TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
-import { answerTo } from './answer.ts';
+import { answerToFailure } from './answer.ts';
 import { attemptOf } from './attempt.ts';
-
-const REPLACED = new Set(['host']);
+import { ExchangeError, exchange, isPlainlyFramed } from './exchange.ts';
 
 export interface ForwardOptions {
   /** Milliseconds. */
@@ -23,106 +20,67 @@ export interface ForwardOptions {
  *
  *     whisper ── GET http://host/path ─▶ admit ─▶ GET /path, Host: host ─▶ target
  *                                          └────▶ 4xx, 5xx
+ *
+ * @param expectsContinue the client waits for a 100 before it sends the body.
  */
 export async function handleForward(
   admissions: Admissions,
   options: ForwardOptions,
   request: IncomingMessage,
   response: ServerResponse,
+  expectsContinue: boolean,
 ): Promise<void> {
-  const client = request.socket;
-  const parse = () => readTarget(request).target;
-  const admission = await admissions.admit(attemptOf('http', request, client, parse));
+  const attempt = attemptOf('http', request, request.socket, () => readTarget(request).target);
+  const admission = await admissions.admit(attempt);
   if (!admission.admitted) {
     refuse(request, response, admission.answer);
     return;
   }
   const { target, socket, end } = admission;
-  let error: string | undefined;
-  const upstream = new Client(`http://${formatHostPort(target.host, target.port)}`, {
-    // Later, not at once: undici would take the connection, but not see that it has it.
-    connect: (_options, callback) => queueMicrotask(() => callback(null, socket)),
-    headersTimeout: options.idleTimeout,
-    bodyTimeout: options.idleTimeout,
-  });
-  const gone = new AbortController();
-  response.once('close', () => {
-    if (!response.writableFinished) gone.abort();
-  });
-  socket.once('close', () => end(error));
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  let failure: string | undefined;
   try {
-    if (/100-continue/i.test(request.headers.expect ?? '')) response.writeContinue();
-    await exchange(upstream, options.pseudonym, request, response, target, gone.signal);
-  } catch (caught) {
-    error = codeOf(caught);
-    if (response.headersSent) response.destroy();
-    else refuse(request, response, failure(target, error));
+    if (expectsContinue) response.writeContinue();
+    const { path } = readTarget(request);
+    await exchange({ ...options, target, path, socket }, request, response);
+  } catch (error) {
+    if (!(error instanceof ExchangeError)) throw error;
+    failure = error.code;
+    // With a reset even a client that takes the end of the connection for the end of the answer
+    // sees that something is missing.
+    if (response.headersSent) reset(request.socket);
+    else refuse(request, response, answerToFailure(target, failure));
   } finally {
-    await upstream.destroy();
     socket.destroy();
+    await closed;
+    end(failure);
   }
 }
 
-async function exchange(
-  upstream: Client,
-  pseudonym: string,
-  request: IncomingMessage,
-  response: ServerResponse,
-  target: Target,
-  signal: AbortSignal,
-): Promise<void> {
-  await upstream.stream(
-    {
-      method: request.method as 'GET',
-      path: readTarget(request).path,
-      headers: requestHeaders(request, target, pseudonym),
-      body: hasBody(request.rawHeaders) ? request : null,
-      reset: true,
-      signal,
-      responseHeaders: 'raw',
-      opaque: response,
-    },
-    ({ statusCode, headers }) => {
-      const fields = endToEnd(headers as unknown as RawHeaders);
-      response.writeHead(statusCode, [...fields, 'Via', `1.1 ${pseudonym}`]);
-      response.flushHeaders();
-      return response;
-    },
-  );
-}
-
 function readTarget(request: IncomingMessage): { target: Target; path: string } {
+  if (request.httpVersionMajor !== 1) throw new TargetError('the request must be HTTP/1.1 or 1.0');
   if (request.httpVersion === '1.1' && request.headers.host === undefined) {
     throw new TargetError('the request has no Host field');
+  }
+  if (!isPlainlyFramed(request.headers['transfer-encoding'] ?? '')) {
+    throw new TargetError('the only Transfer-Encoding that can be taken is chunked');
   }
   return parseHttpUri(request.url ?? '');
 }
 
-function requestHeaders(request: IncomingMessage, target: Target, pseudonym: string): RawHeaders {
-  const host = target.port === 80 ? formatHost(target) : formatHostPort(target.host, target.port);
-  return ['Host', host, ...endToEnd(request.rawHeaders, REPLACED), 'Via', `1.1 ${pseudonym}`];
-}
-
-function formatHost({ host }: Target): string {
-  return host.includes(':') ? `[${host}]` : host;
-}
-
 function refuse(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
   if (response.destroyed) return;
+  // Node would close the connection of a client that wants it closed on the rest of its upload, and
+  // the reset would take the answer along. An answer that has to queue behind others has no socket.
+  if (!request.complete && response.socket !== null) {
+    request.resume();
+    endWith(request.socket, formatAnswer(answer));
+    return;
+  }
   response.writeHead(answer.status, {
     ...answer.headers,
     'Content-Length': Buffer.byteLength(answer.body),
   });
   response.end(answer.body);
-  discardBody(request);
-}
-
-function failure(target: Target, code: string): Answer {
-  return answerTo({ decision: 'deny', reason: 'connect_failed', rule: null }, target, code);
-}
-
-function codeOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'UNKNOWN';
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') return 'ETIMEDOUT';
-  return code === 'UND_ERR_SOCKET' ? 'ECONNRESET' : code;
+  request.resume();
 }

@@ -5,12 +5,14 @@ import { endWith } from '../http/last-answer.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { TargetError } from '../policy/target.ts';
 import { Admissions, type EgressOptions } from './admission.ts';
+import { newId } from './attempt.ts';
 import { handleConnect } from './connect.ts';
 import { handleForward } from './forward.ts';
 
 // A host name has 253 characters, but whoever tries a target of 60 KB is to be found in the log.
 const MAX_HEADER_BYTES = 65_536;
 const HEADERS_TIMEOUT_MS = 10_000;
+const TIMEOUT_CHECK_MS = 1_000;
 /** Connections beyond the limit that are still told so, before they are dropped unheard. */
 const REFUSED_AT_ONCE = 64;
 
@@ -24,11 +26,19 @@ export function createEgressServer(options: EgressOptions, pseudonym: string): S
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
     // An upload may take as long as it likes: the idle time-out bounds it.
     requestTimeout: 0,
     requireHostHeader: false,
     keepAlive: true,
     noDelay: true,
+  });
+  server.on('connection', (socket: Socket) => {
+    // Asked for now, since the address of a peer that has reset the connection is not known any more,
+    // and whoever does that is to be found in the log.
+    if (socket.remoteAddress === undefined) socket.destroy();
+    // Each of any number of pipelined requests waits for its client to go away.
+    socket.setMaxListeners(0);
   });
   server.maxConnections = options.maxConnections + REFUSED_AT_ONCE;
 
@@ -39,16 +49,37 @@ export function createEgressServer(options: EgressOptions, pseudonym: string): S
       socket.destroy();
     });
   };
-  const forward = (request: IncomingMessage, response: ServerResponse) => {
-    orDestroy(handleForward(admissions, forwardOptions, request, response), request.socket);
+  const answering = new WeakMap<Socket, ServerResponse>();
+  const forward = (expectsContinue: boolean) => {
+    return (request: IncomingMessage, response: ServerResponse) => {
+      // What is still read behind the last answer is thrown away, not done.
+      if (request.socket.writableEnded) return;
+      answering.set(request.socket, response);
+      const { socket } = request;
+      orDestroy(
+        handleForward(admissions, forwardOptions, request, response, expectsContinue),
+        socket,
+      );
+    };
   };
-  server.on('request', forward);
-  server.on('checkContinue', forward);
+  server.on('request', forward(false));
+  server.on('checkContinue', forward(true));
+  server.on('checkExpectation', forward(false));
   server.on('connect', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     orDestroy(handleConnect(admissions, options.idleTimeout, request, socket, head), socket);
   });
+  const unreadable = new WeakSet<Socket>();
   server.on('clientError', (error: ParserError, socket: Socket) => {
-    orDestroy(refuseUnreadable(admissions, error, socket), socket);
+    // The rest of what cannot be read is no new request.
+    if (unreadable.has(socket)) return;
+    unreadable.add(socket);
+    // Later, since what stands before it may be about to get its answer.
+    setImmediate(() => {
+      const answer = answering.get(socket);
+      // Within another answer this one would be taken for a part of it.
+      if (answer && !answer.writableFinished) endUnanswered(socket);
+      else orDestroy(refuseUnreadable(admissions, error, socket), socket);
+    });
   });
   server.on('drop', (data) => {
     const client = data?.remoteAddress;
@@ -63,10 +94,14 @@ export function createEgressServer(options: EgressOptions, pseudonym: string): S
       port: null,
       address: null,
       client: peerAddress(client),
-      id: '',
+      id: newId(),
     });
   });
   return server;
+}
+
+function endUnanswered(socket: Socket): void {
+  if (!socket.writableEnded) socket.destroy();
 }
 
 type ParserError = NodeJS.ErrnoException & { rawPacket?: Buffer };
@@ -84,7 +119,7 @@ async function refuseUnreadable(
     return;
   }
   const start = error.rawPacket?.toString('latin1', 0, 400) ?? '';
-  const [, method = null, text = ''] =
+  const [, method = null, text = start] =
     /^([A-Z]{1,20}) ([^\r\n]*?)(?: HTTP\/[\d.]*)?(?:\r|\n|$)/.exec(start) ?? [];
   const admission = await admissions.admit({
     via: method === 'CONNECT' ? 'connect' : 'http',

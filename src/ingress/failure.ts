@@ -1,12 +1,10 @@
 import { type Answer, createAnswer } from '../http/answer.ts';
 import { DialError } from '../net/dial.ts';
+import { ForeignRedirectError, UnfitAnswerError } from './answer.ts';
 
 const RETRY_SECONDS = 5;
-
-/** whisper's answer would send the client to another origin. */
-export class ForeignRedirectError extends Error {
-  readonly code = 'FOREIGN_REDIRECT';
-}
+/** The codes of Node's and undici's parsers. */
+const MALFORMED = /^(?:HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RESPONSE)/;
 
 /**
  * The answer where whisper gave none, or none that may pass.
@@ -26,7 +24,7 @@ export function failureAnswer(error: unknown, upstream: string): Answer {
   if (error instanceof DialError || code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return notListening(code, upstream);
   }
-  if (/^(?:HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RESPONSE)/.test(code)) {
+  if (error instanceof UnfitAnswerError || MALFORMED.test(code)) {
     const sentence = `whisper's answer cannot be passed on: it is malformed, or its header is too long (${code}).`;
     return createAnswer({ status: 502, type: 'http_protocol_error', reason: null, sentence });
   }

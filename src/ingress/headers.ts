@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { endToEnd, type RawHeaders, values } from '../http/headers.ts';
 
 /** Set afresh: whisper must be able to believe them, and to build its links from them. */
-const FORWARDED = /^(?:x-forwarded-.*|forwarded|x-real-ip)$/i;
+const FORWARDED = /^(?:x[-_]forwarded[-_].*|forwarded|x[-_]real[-_]ip)$/i;
 
 /**
  * Fields by which an answer would steer the client's later requests or reports to other places:

@@ -1,6 +1,12 @@
 import { type RawHeaders, values } from '../http/headers.ts';
 
-const PRINTABLE = /^[\x21-\x5b\x5d-\x7e]*$/;
+/** Without white space, control characters and backslashes, which browsers drop or take for slashes. */
+const PLAIN = /^[\x21-\x5b\x5d-\x7e]*$/;
+/** A reference that names its origin in full. `http:evil` is a path to some, a host to others. */
+const ABSOLUTE = /^(?:http:)?\/\/[\w.:[\]-]+(?:[/?#]|$)/i;
+/** A reference that cannot name an origin. */
+const RELATIVE = /^(?:\/(?!\/)|[?#]|[^:/?#]+(?:[/?#]|$)|$)/;
+const HOST = /^[\w.:[\]-]+$/;
 const REFRESH = /^\d+(?:\.\d*)?(?:\s*[;,]\s*url\s*=\s*(?:"([^"]*)"|'([^']*)'|([^"'\s]*)))?$/i;
 
 /**
@@ -28,9 +34,10 @@ function isForeignRefresh(value: string, host: string | undefined): boolean {
 }
 
 function isSameOrigin(target: string, host: string | undefined): boolean {
-  if (!PRINTABLE.test(target)) return false;
+  if (!PLAIN.test(target)) return false;
+  if (!ABSOLUTE.test(target) && !RELATIVE.test(target)) return false;
   try {
-    const base = new URL(`http://${host ?? 'whisper.invalid'}/`);
+    const base = new URL(`http://${host && HOST.test(host) ? host : 'whisper.invalid'}/`);
     return new URL(target, base).origin === base.origin;
   } catch {
     return false;

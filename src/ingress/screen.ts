@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { type Answer, createAnswer } from '../http/answer.ts';
+import { values } from '../http/headers.ts';
 import type { DecisionLog } from '../log/decision-log.ts';
 import { type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
@@ -76,6 +77,13 @@ const NOT_A_PROXY: Refusal = {
   sentence: 'this port leads to whisper and nowhere else: the request-target must begin with a /.',
 };
 
+const AMBIGUOUS_HOST: Refusal = {
+  status: 400,
+  reason: 'bad_target',
+  type: 'http_request_error',
+  sentence: 'a request has one Host field (RFC 9112, section 3.2).',
+};
+
 const LOOP: Refusal = {
   status: 508,
   reason: 'bad_target',
@@ -85,5 +93,6 @@ const LOOP: Refusal = {
 
 function findFault(request: IncomingMessage, url: string, pseudonym: string): Refusal | null {
   if (request.method === 'CONNECT' || !url.startsWith('/')) return NOT_A_PROXY;
+  if (values(request.rawHeaders, 'host').length > 1) return AMBIGUOUS_HOST;
   return hasPassed(request, pseudonym) ? LOOP : null;
 }

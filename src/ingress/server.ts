@@ -1,18 +1,18 @@
-import { METHODS } from 'node:http';
+import { type IncomingMessage, METHODS } from 'node:http';
 import type { Socket } from 'node:net';
 import httpProxy from '@fastify/http-proxy';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Answer, formatAnswer } from '../http/answer.ts';
 import { discardBody, endWith } from '../http/last-answer.ts';
 import type { Logger } from '../log/logger.ts';
-import { ForeignRedirectError, failureAnswer } from './failure.ts';
-import { createRequester, EXCHANGE, type Exchange } from './requester.ts';
+import { ForeignRedirectError } from './answer.ts';
+import { limitConnections } from './crowd.ts';
+import { createInterceptor, type Exchange } from './exchange.ts';
+import { failureAnswer } from './failure.ts';
 import { logIngress, type ScreenOptions, screen } from './screen.ts';
 import { handleUpgrade } from './upgrade.ts';
 import type { UpstreamConnector } from './upstream.ts';
 
-/** Connections, silent ones included; what session-manager needs is a handful. */
-const MAX_CONNECTIONS = 512;
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
 export interface IngressOptions extends ScreenOptions {
@@ -27,7 +27,6 @@ export interface IngressOptions extends ScreenOptions {
  *                                         └─────▶ 4xx, 5xx
  */
 export function createIngress(options: IngressOptions): FastifyInstance {
-  const pool = options.upstream.createPool();
   const app = Fastify({
     // One route for everything: whisper reads the path, the proxy does not.
     rewriteUrl: () => '/',
@@ -36,79 +35,101 @@ export function createIngress(options: IngressOptions): FastifyInstance {
     forceCloseConnections: 'idle',
     http: { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS, noDelay: true },
   });
-  app.server.maxConnections = MAX_CONNECTIONS;
-  app.removeAllContentTypeParsers();
-  const methods = METHODS.filter((method) => method !== 'CONNECT');
-  for (const method of methods)
-    app.addHttpMethod(method, { hasBody: true, overrideExisting: true });
+  limitConnections(app.server, options.clients);
+  addRelay(app, options, addScreen(app, options));
+  addHandovers(app, options);
+  return app;
+}
 
-  app.decorateRequest('exchange');
+/** @returns the exchanges under way, by the id of their request. */
+function addScreen(
+  app: FastifyInstance,
+  options: ScreenOptions & { upstream: UpstreamConnector },
+): ReadonlyMap<string, Exchange> {
+  const exchanges = new Map<string, Exchange>();
   app.addHook('onRequest', async (request, reply) => {
-    const { raw, originalUrl: url } = request;
-    request.setDecorator<Exchange>('exchange', { request: raw, response: reply.raw, url });
+    const { raw, originalUrl: url, id } = request;
+    exchanges.set(id, { request: raw, response: reply.raw, url });
+    reply.raw.once('close', () => exchanges.delete(id));
     const refusal = await screen(options, raw, url);
     if (refusal) await send(reply, refusal);
   });
-  app.setErrorHandler((error, request, reply) => fail(options, error, request, reply));
+  app.addHook('onResponse', async ({ raw }) => discardBody(raw));
+  app.setErrorHandler((error, request: FastifyRequest, reply) => {
+    if (error instanceof ForeignRedirectError) {
+      logIngress(options.log, request.raw, 'foreign_redirect', error.message);
+    }
+    return send(reply, failureAnswer(error, String(options.upstream)));
+  });
+  return exchanges;
+}
+
+function addRelay(
+  app: FastifyInstance,
+  { upstream, pseudonym }: IngressOptions,
+  exchanges: ReadonlyMap<string, Exchange>,
+): void {
+  const methods = METHODS.filter((method) => method !== 'CONNECT');
+  // Whatever the method, a body is none of Fastify's business: not its type, nor its size.
+  for (const method of methods) {
+    app.addHttpMethod(method, { hasBody: false, overrideExisting: true });
+  }
+  const pool = upstream.createPool();
+  const find = (path: string) => exchanges.get(path.slice('/?'.length));
   app.register(httpProxy, {
     upstream: 'http://whisper',
-    undici: { request: createRequester(pool, options.pseudonym) as unknown as typeof pool.request },
-    httpMethods: methods as never,
+    undici: pool.compose(createInterceptor(find, pseudonym)),
+    httpMethods: methods,
     routes: ['/'],
     retryMethods: [],
     internalRewriteLocationHeader: false,
     disableRequestLogging: true,
     replyOptions: {
-      rewriteRequestHeaders: (request) => carry(request as never) as never,
-      onResponse: (_request, reply, response) => {
-        const answer = reply as unknown as FastifyReply;
-        answer.send((response as unknown as { stream: NodeJS.ReadableStream }).stream);
+      queryString: (_search, _url, { id }) => id,
+      onResponse: ({ id }, reply, { stream }) => {
+        // It is there if the answer comes before the upload has ended. Node, told to close, would
+        // reset the connection and take the answer along.
+        if (reply.hasHeader('connection')) reply.removeHeader('connection');
+        reply.send(stream);
+        const { response } = exchanges.get(id) ?? {};
         // Server-sent events: the client waits for the header, the first event may take its time.
-        answer.raw.flushHeaders();
+        // Node's `flushHeaders` would write the bytes of the header as UTF-8.
+        if (response?.writable) response.write(Buffer.alloc(0));
       },
       onError: (reply, { error }) => {
-        fail(
-          options,
-          error.cause ?? error,
-          reply.request as never,
-          reply as unknown as FastifyReply,
-        );
+        reply.send(error.cause ?? error);
       },
     },
   });
   app.addHook('onClose', () => pool.destroy());
+}
 
-  app.server.on('upgrade', (request, socket: Socket, head) => {
-    handleUpgrade(options, app.routing, request, socket, head).catch((err: unknown) => {
-      options.logger.error({ err }, 'an upgrade failed');
+/** Requests after which HTTP leaves the connection alone. */
+function addHandovers(app: FastifyInstance, options: IngressOptions): void {
+  const handle = (handover: Promise<void>, socket: Socket) => {
+    handover.catch((err: unknown) => {
+      options.logger.error({ err }, 'a connection could not be handed over');
       socket.destroy();
     });
+  };
+  app.server.on('upgrade', (request, socket: Socket, head) => {
+    handle(handleUpgrade(options, app.routing, request, socket, head), socket);
   });
-  app.server.on('connect', async (request, socket: Socket) => {
-    socket.on('error', () => undefined);
-    const refusal = await screen(options, request, request.url ?? '');
-    if (refusal) endWith(socket, formatAnswer(refusal));
+  app.server.on('connect', (request, socket: Socket) => {
+    handle(refuseConnect(options, request, socket), socket);
   });
-  return app;
 }
 
-function carry(request: FastifyRequest): { [EXCHANGE]: Exchange } {
-  return { [EXCHANGE]: request.getDecorator<Exchange>('exchange') };
-}
-
-function fail(
-  options: IngressOptions,
-  error: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
-) {
-  if (error instanceof ForeignRedirectError) {
-    logIngress(options.log, request.raw, 'foreign_redirect', error.message);
-  }
-  return send(reply, failureAnswer(error, String(options.upstream)));
+async function refuseConnect(
+  options: ScreenOptions,
+  request: IncomingMessage,
+  socket: Socket,
+): Promise<void> {
+  socket.on('error', () => undefined);
+  const refusal = await screen(options, request, request.url ?? '');
+  if (refusal) endWith(socket, formatAnswer(refusal));
 }
 
 function send(reply: FastifyReply, { status, headers, body }: Answer): FastifyReply {
-  discardBody(reply.request.raw);
   return reply.code(status).headers(headers).send(body);
 }

@@ -10,9 +10,9 @@ import { hasBody, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { endWith } from '../http/last-answer.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { splice } from '../net/splice.ts';
-import { ForeignRedirectError, failureAnswer } from './failure.ts';
-import { requestHeaders, responseHeaders } from './headers.ts';
-import { findForeignRedirect } from './redirect.ts';
+import { ForeignRedirectError, screenAnswer } from './answer.ts';
+import { failureAnswer } from './failure.ts';
+import { requestHeaders } from './headers.ts';
 import { logIngress, type ScreenOptions, screen } from './screen.ts';
 import type { UpstreamConnector } from './upstream.ts';
 
@@ -20,8 +20,12 @@ export interface UpgradeOptions extends ScreenOptions {
   upstream: UpstreamConnector;
 }
 
+type Listener = (request: IncomingMessage, response: ServerResponse) => void;
+
 interface Handshake {
   answer: IncomingMessage;
+  /** The fields of the answer that reach the client. */
+  headers: RawHeaders;
   /** null: whisper did not switch protocols. */
   socket: Socket | null;
   head: Buffer;
@@ -38,36 +42,53 @@ interface Handshake {
  */
 export async function handleUpgrade(
   options: UpgradeOptions,
-  asOrdinary: (request: IncomingMessage, response: ServerResponse) => void,
+  asOrdinary: Listener,
   request: IncomingMessage,
   client: Socket,
   head: Buffer,
 ): Promise<void> {
   client.on('error', () => undefined);
-  if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
-    passOver(asOrdinary, request, client);
-    return;
+  client.unshift(head);
+  // Nobody reads from it yet, and who does not read does not see the other end go away.
+  client.read(0);
+  const refusal = (await screen(options, request, request.url ?? '')) ?? refuseBody(request);
+  if (isGone(client)) client.destroy();
+  else if (refusal) endWith(client, formatAnswer(refusal));
+  else if (request.headers.upgrade?.toLowerCase() === 'websocket') {
+    await relay(options, request, client);
+  } else {
+    // A server may pass over an Upgrade that it does not know (RFC 9110, section 7.8); h2c is the
+    // usual one.
+    asOrdinary(request, lastResponse(request, client));
   }
-  const refusal = await screen(options, request, request.url ?? '');
-  if (refusal) {
-    endWith(client, formatAnswer(refusal));
-    return;
-  }
+}
+
+/** Node does not read the body of a request that asks for an upgrade. */
+function refuseBody(request: IncomingMessage) {
+  if (!hasBody(request.rawHeaders)) return null;
+  return createAnswer({
+    status: 400,
+    type: 'http_request_error',
+    reason: null,
+    sentence: 'a request with a body cannot be upgraded: send it without its Upgrade field.',
+  });
+}
+
+async function relay(
+  options: UpgradeOptions,
+  request: IncomingMessage,
+  client: Socket,
+): Promise<void> {
   try {
-    const { answer, socket, head: upstreamHead } = await shakeHands(options, request, client);
-    const foreign = findForeignRedirect(answer.rawHeaders, request.headers.host);
-    if (foreign !== null) {
-      answer.destroy();
-      socket?.destroy();
-      throw new ForeignRedirectError(foreign);
-    }
+    const { answer, headers, socket, head } = await shakeHands(options, request, client);
     if (socket === null) {
-      passAnswer(answer, request, client);
+      const response = lastResponse(request, client);
+      response.writeHead(answer.statusCode ?? 502, headers);
+      answer.on('error', () => client.destroy()).pipe(response);
       return;
     }
-    client.write(formatSwitch(answer), 'latin1');
-    if (upstreamHead.length > 0) client.write(upstreamHead);
-    if (head.length > 0) socket.write(head);
+    client.write(formatSwitch(answer, headers), 'latin1');
+    socket.unshift(head);
     await splice(client, socket, 0);
   } catch (error) {
     if (error instanceof ForeignRedirectError) {
@@ -82,79 +103,59 @@ async function shakeHands(
   request: IncomingMessage,
   client: Socket,
 ): Promise<Handshake> {
-  const socket = await upstream.connect();
+  const address = peerAddress(client.remoteAddress);
+  const connection = await upstream.connect();
   return new Promise((resolve, reject) => {
-    const address = peerAddress(client.remoteAddress);
     const outgoing = httpRequest({
       method: request.method,
       path: request.url,
       headers: [
         ...requestHeaders(request, address, pseudonym),
-        'Connection',
-        'Upgrade',
-        'Upgrade',
-        'websocket',
-      ] as never,
-      createConnection: () => socket,
-      agent: false,
+        ...['Connection', 'Upgrade', 'Upgrade', 'websocket'],
+      ],
+      createConnection: () => connection,
     });
     const gone = () => outgoing.destroy();
-    client.once('close', gone);
-    outgoing.once('error', reject);
-    outgoing.once('upgrade', (answer, upgraded, head) => {
-      client.removeListener('close', gone);
-      resolve({ answer, socket: upgraded as Socket, head });
+    const settle = (answer: IncomingMessage, socket: Socket | null, head: Buffer) => {
+      try {
+        const { statusCode = 0, rawHeaders } = answer;
+        const headers = screenAnswer(statusCode, rawHeaders, request.headers.host);
+        resolve({ answer, headers, socket, head });
+      } catch (error) {
+        connection.destroy();
+        reject(error);
+      }
+    };
+    outgoing.on('error', reject);
+    outgoing.once('upgrade', (answer, socket, head) => {
+      client.removeListener('close', gone).removeListener('end', gone);
+      settle(answer, socket, head);
     });
-    outgoing.once('response', (answer) => resolve({ answer, socket: null, head: Buffer.alloc(0) }));
+    outgoing.once('response', (answer) => settle(answer, null, Buffer.alloc(0)));
+    if (isGone(client)) gone();
+    else client.once('close', gone).once('end', gone);
     outgoing.end();
   });
 }
 
-function formatSwitch({ rawHeaders, statusMessage }: IncomingMessage): string {
-  const fields: RawHeaders = [
-    'Connection',
-    'Upgrade',
-    'Upgrade',
-    values(rawHeaders, 'upgrade')[0] ?? 'websocket',
-    ...responseHeaders(rawHeaders),
-  ];
+function formatSwitch({ rawHeaders, statusMessage }: IncomingMessage, headers: RawHeaders): string {
+  const protocol = values(rawHeaders, 'upgrade')[0] ?? 'websocket';
+  const fields = ['Connection', 'Upgrade', 'Upgrade', protocol, ...headers];
   const lines = pairs(fields).map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 101 ${statusMessage || STATUS_CODES[101]}\r\n${lines.join('')}\r\n`;
 }
 
-/** Whisper answered the handshake with something other than 101. */
-function passAnswer(answer: IncomingMessage, request: IncomingMessage, client: Socket): void {
-  const response = lastResponse(request, client);
-  response.writeHead(answer.statusCode ?? 502, responseHeaders(answer.rawHeaders));
-  answer.on('error', () => client.destroy());
-  answer.pipe(response);
-}
-
-/** A server may pass over an Upgrade that it does not know (RFC 9110, section 7.8); h2c is the usual one. */
-function passOver(
-  asOrdinary: (request: IncomingMessage, response: ServerResponse) => void,
-  request: IncomingMessage,
-  client: Socket,
-): void {
-  if (hasBody(request.rawHeaders)) {
-    const sentence = 'no upgrade but to websocket: send the request without its Upgrade field.';
-    const answer = createAnswer({
-      status: 400,
-      type: 'http_request_error',
-      reason: null,
-      sentence,
-    });
-    endWith(client, formatAnswer(answer));
-    return;
-  }
-  asOrdinary(request, lastResponse(request, client));
-}
-
+/** A response after which the connection ends, since its parser has been taken away. */
 function lastResponse(request: IncomingMessage, client: Socket): ServerResponse {
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(client);
-  response.once('finish', () => client.end());
+  response.once('finish', () => endWith(client, ''));
   client.once('close', () => response.destroy());
+  client.once('end', () => client.destroy());
   return response;
+}
+
+function isGone(client: Socket): boolean {
+  return client.destroyed || client.readableEnded;
 }

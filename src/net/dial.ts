@@ -14,6 +14,12 @@ export class DialError extends Error {
   }
 }
 
+/** A connection, and which of the addresses it goes to. */
+export interface Dialled {
+  socket: Socket;
+  address: string;
+}
+
 /**
  * Connects to one of the addresses of a host: Happy Eyeballs (RFC 8305). The families take turns,
  * each attempt gets a head start of 250 ms, and the first that succeeds wins.
@@ -21,18 +27,29 @@ export class DialError extends Error {
  * @param signal ends the attempt; its reason, if it is a DialError, is the error.
  * @throws DialError
  */
-export function dial(
+export async function dialAny(
+  addresses: readonly string[],
+  port: number,
+  signal: AbortSignal,
+): Promise<Dialled> {
+  const candidates = alternateFamilies(addresses).map((host) => ({ host, port }));
+  // The socket itself does not know its peer any more if that has reset it by now.
+  const { socket, candidate } = await race(candidates, signal);
+  return { socket, address: candidate.host };
+}
+
+/** Like `dialAny`, for those who do not care which address it was. @throws DialError */
+export async function dial(
   addresses: readonly string[],
   port: number,
   signal: AbortSignal,
 ): Promise<Socket> {
-  const candidates = alternateFamilies(addresses).map((host) => ({ host, port }));
-  return race(candidates, signal);
+  return (await dialAny(addresses, port, signal)).socket;
 }
 
 /** Connects to a unix socket. @throws DialError */
-export function dialUnix(path: string, signal: AbortSignal): Promise<Socket> {
-  return race([{ path }], signal);
+export async function dialUnix(path: string, signal: AbortSignal): Promise<Socket> {
+  return (await race([{ path }], signal)).socket;
 }
 
 /** An AbortSignal that a dial takes as its deadline, and a function that lets it go. */
@@ -52,7 +69,10 @@ export function alternateFamilies(addresses: readonly string[]): string[] {
     .filter((address) => address !== undefined);
 }
 
-function race(candidates: NetConnectOpts[], signal: AbortSignal): Promise<Socket> {
+function race<Candidate extends NetConnectOpts>(
+  candidates: Candidate[],
+  signal: AbortSignal,
+): Promise<{ socket: Socket; candidate: Candidate }> {
   return new Promise((resolve, reject) => {
     const attempts = new Set<Socket>();
     let lastCode = 'EADDRNOTAVAIL';
@@ -85,7 +105,7 @@ function race(candidates: NetConnectOpts[], signal: AbortSignal): Promise<Socket
         attempts.delete(socket);
         settle();
         socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
-        resolve(socket);
+        resolve({ socket, candidate });
       });
       socket.on('error', (error: NodeJS.ErrnoException) => {
         if (settled) return;

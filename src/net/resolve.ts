@@ -3,10 +3,11 @@ import { canonicalAddress } from '../policy/host.ts';
 
 /**
  * Looks a name up.
+ * @param signal the asker has given up: a look-up that has not begun need not begin any more.
  * @returns its canonical addresses, at least one, in the resolver's order.
  * @throws an Error with the `code` of getaddrinfo(3) as Node names it: ENOTFOUND, EAI_AGAIN, …
  */
-export type Resolve = (name: string) => Promise<string[]>;
+export type Resolve = (name: string, signal?: AbortSignal) => Promise<string[]>;
 
 /** Asks the system's resolver, /etc/hosts included. */
 export const systemResolve: Resolve = async (name) => {
@@ -20,19 +21,36 @@ export const systemResolve: Resolve = async (name) => {
  * for slow names would keep ingress from finding whisper.
  */
 export function limitResolve(resolve: Resolve, limit: number): Resolve {
-  const waiting: (() => void)[] = [];
+  const waiting = new Set<() => void>();
   let running = 0;
-  return async (name) => {
-    if (running >= limit) await new Promise<void>((proceed) => waiting.push(proceed));
+  return async (name, signal) => {
+    if (running >= limit) await waitIn(waiting, signal);
     else running += 1;
     try {
-      return await resolve(name);
+      return await resolve(name, signal);
     } finally {
-      const next = waiting.shift();
+      const [next] = waiting;
       if (next) next();
       else running -= 1;
     }
   };
+}
+
+/** Waits until its turn is called. Who has given up leaves the queue, so that it stays short. */
+function waitIn(queue: Set<() => void>, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const leave = () => {
+      queue.delete(proceed);
+      reject(signal?.reason);
+    };
+    const proceed = () => {
+      queue.delete(proceed);
+      signal?.removeEventListener('abort', leave);
+      resolve();
+    };
+    queue.add(proceed);
+    signal?.addEventListener('abort', leave);
+  });
 }
 
 /** How many look-ups egress may have under way and still leave a thread for the others. */

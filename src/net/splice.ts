@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { reset } from './reset.ts';
 
 /**
  * Joins two sockets: bytes go both ways with back pressure, either side may close its half, and a
@@ -13,28 +14,32 @@ export function splice(
 ): Promise<string | undefined> {
   return new Promise((resolve) => {
     let broken: string | undefined;
-    let open = 2;
+    let open = 0;
     const breakOff = (code: string) => {
       broken ??= code;
-      client.resetAndDestroy();
-      upstream.resetAndDestroy();
+      reset(client);
+      reset(upstream);
     };
+    const idle = () => breakOff('idle_timeout');
     for (const socket of [client, upstream]) {
+      if (socket.closed) continue;
+      open += 1;
       socket.on('error', (error: NodeJS.ErrnoException) => breakOff(error.code ?? 'UNKNOWN'));
       socket.once('close', () => {
         open -= 1;
         if (open === 0) resolve(broken);
         else if (!socket.readableEnded || !socket.writableFinished) breakOff('ECONNRESET');
+        // Without the upstream, only the client's taking of what is left can be timed.
+        else client.setTimeout(idleTimeout, idle);
       });
-      if (socket.destroyed) open -= 1;
     }
-    if (open < 2) {
+    if (client.destroyed || upstream.destroyed) {
       breakOff('ECONNRESET');
       if (open === 0) resolve(broken);
       return;
     }
     // What goes through either socket passes the upstream one, so its timer sees it all.
-    upstream.setTimeout(idleTimeout, () => breakOff('idle_timeout'));
+    upstream.setTimeout(idleTimeout, idle);
     client.pipe(upstream);
     upstream.pipe(client);
   });

@@ -1,0 +1,152 @@
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { endToEnd, type RawHeaders, values } from '../http/headers.ts';
+import { discardBody } from '../http/last-answer.ts';
+import { formatHostPort } from '../policy/host.ts';
+import type { Target } from '../policy/target.ts';
+
+/** Where a request goes, and how it is named and timed on its way. */
+export interface ExchangeOptions {
+  target: Target;
+  /** The origin-form of what was asked for. */
+  path: string;
+  /** A fresh connection to the target; the caller closes it. */
+  socket: Socket;
+  /** Milliseconds without a byte. */
+  idleTimeout: number;
+  /** This proxy's name in Via. */
+  pseudonym: string;
+}
+
+/** An exchange that did not come to its end; `code` is the system's, the parser's, or our own. */
+export class ExchangeError extends Error {
+  readonly code: string;
+
+  constructor(code: string) {
+    super(`the exchange failed: ${code}`);
+    this.code = code;
+  }
+}
+
+const HTTP_DEFAULT_PORT = 80;
+/** Rebuilt here: the target decides about the host, the message as it was read about its framing. */
+const REBUILT = new Set(['host', 'content-length']);
+/** Without a framing field these have no body; the others would say so (RFC 9110, section 8.6). */
+const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
+
+/**
+ * Sends a request on a connection and passes the answer back. Not undici: on a connection that the
+ * target has broken it takes a part of an answer for the whole.
+ * @returns once the client has the whole answer.
+ * @throws ExchangeError; if the answer had begun by then, the client must not take it for whole.
+ */
+export function exchange(
+  options: ExchangeOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const client = request.socket;
+  return new Promise<void>((resolve, reject) => {
+    const outgoing = httpRequest({
+      createConnection: () => options.socket,
+      method: request.method,
+      path: options.path,
+      headers: requestHeaders(request, options) as never,
+    });
+    let answer: IncomingMessage | undefined;
+    const settle = () => {
+      client.removeListener('close', gone);
+      request.unpipe(outgoing);
+      answer?.unpipe(response);
+    };
+    // At once: an answer that was cut off would otherwise still get its proper end.
+    const fail = (error: unknown) => {
+      settle();
+      outgoing.destroy();
+      reject(new ExchangeError(codeOf(error)));
+    };
+    const gone = () => fail({ code: 'ECANCELED' });
+
+    if (client.destroyed) gone();
+    else client.once('close', gone);
+    response.setTimeout(options.idleTimeout, () => fail({ code: 'idle_timeout' }));
+    response.once('finish', () => {
+      settle();
+      discardBody(request);
+      resolve();
+    });
+    outgoing.on('error', fail);
+    outgoing.once('upgrade', () => fail({ code: 'HPE_UNEXPECTED_UPGRADE' }));
+    outgoing.once('response', (incoming) => {
+      answer = incoming;
+      incoming.on('error', fail);
+      try {
+        passHead(incoming, request, response, options.pseudonym);
+        incoming.pipe(response);
+      } catch (error) {
+        fail(error);
+      }
+    });
+    request.pipe(outgoing);
+  });
+}
+
+function passHead(
+  answer: IncomingMessage,
+  request: IncomingMessage,
+  response: ServerResponse,
+  pseudonym: string,
+): void {
+  const coding = values(answer.rawHeaders, 'transfer-encoding').join();
+  if (!isPlainlyFramed(coding)) throw new ExchangeError('HPE_INVALID_TRANSFER_ENCODING');
+  // Closing on the rest of an upload would reset the connection, and the answer would be lost.
+  if (!request.complete) response.shouldKeepAlive = true;
+  response.writeHead(answer.statusCode ?? 0, [
+    ...endToEnd(answer.rawHeaders),
+    'Via',
+    `1.1 ${pseudonym}`,
+  ]);
+  // Server-sent events: the client waits for the header, the first event may take its time. Not
+  // flushHeaders, which would encode the header as UTF-8, though it was read as Latin-1.
+  response.write('', 'latin1');
+}
+
+function requestHeaders(
+  request: IncomingMessage,
+  { target, pseudonym }: ExchangeOptions,
+): RawHeaders {
+  return [
+    'Host',
+    hostField(target),
+    ...endToEnd(request.rawHeaders, REBUILT),
+    ...framing(request),
+    'Via',
+    `${request.httpVersion} ${pseudonym}`,
+  ];
+}
+
+function hostField({ host, port }: Target): string {
+  const field = formatHostPort(host, port);
+  return port === HTTP_DEFAULT_PORT ? field.slice(0, -`:${port}`.length) : field;
+}
+
+function framing(request: IncomingMessage): RawHeaders {
+  const { 'transfer-encoding': coding, 'content-length': length } = request.headers;
+  if (coding !== undefined) return ['Transfer-Encoding', 'chunked'];
+  if (length !== undefined) return ['Content-Length', length];
+  return BODILESS.has(request.method ?? '') ? [] : ['Content-Length', '0'];
+}
+
+/**
+ * Whether a Transfer-Encoding is one that can be taken off here and put on again. A `gzip` in it
+ * could not: the field ends with this hop, so nobody behind it would know.
+ */
+export function isPlainlyFramed(coding: string): boolean {
+  return coding === '' || coding.trim().toLowerCase() === 'chunked';
+}
+
+function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error
+    ? String(error.code)
+    : 'UNKNOWN';
+}

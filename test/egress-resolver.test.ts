@@ -1,0 +1,167 @@
+import { describe, expect, it } from 'vitest';
+import { startTarget } from './helpers/origin.ts';
+import { failing, type Names, startProxy, startProxyTo } from './helpers/proxy.ts';
+import { ask, connectTo, openTunnel } from './helpers/raw-client.ts';
+
+const ALLOW = { EGRESS_ALLOW: 'name.test', EGRESS_CONNECT_TIMEOUT: '2s' };
+
+function askFor(addresses: string[]) {
+  return startProxy(ALLOW, { 'name.test': addresses });
+}
+
+describe('a name whose answer has an address that is not public is denied', () => {
+  it.each([
+    ['loopback', '127.0.0.1'],
+    ['private', '10.0.0.1'],
+    ['private', '172.16.0.1'],
+    ['private', '192.168.1.1'],
+    ['carrier-grade NAT', '100.64.0.1'],
+    ['metadata', '169.254.169.254'],
+    ['this network', '0.0.0.0'],
+    ['protocol assignments', '192.0.0.8'],
+    ['documentation', '198.51.100.7'],
+    ['benchmarking', '198.18.0.1'],
+    ['multicast', '224.0.0.1'],
+    ['reserved', '240.0.0.1'],
+    ['broadcast', '255.255.255.255'],
+    ['IPv6 loopback', '::1'],
+    ['IPv6 unspecified', '::'],
+    ['unique local', 'fd00::1'],
+    ['link-local', 'fe80::1'],
+    ['IPv6 documentation', '2001:db8::1'],
+    ['NAT64 of a private address', '64:ff9b::a00:1'],
+    ['NAT64 of metadata', '64:ff9b::a9fe:a9fe'],
+    ['local NAT64', '64:ff9b:1::808:808'],
+    ['6to4 of loopback', '2002:7f00:1::'],
+    ['Teredo', '2001:0:7f00:1::'],
+    ['IPv4-mapped, as a resolver may spell it', '::ffff:127.0.0.1'],
+    ['IPv4-compatible', '::127.0.0.1'],
+  ])('%s: %s', async (_, address) => {
+    const proxy = await askFor([address]);
+    const answer = await ask(proxy.port, connectTo('name.test:443'));
+    expect(answer.status).toBe(403);
+    expect(answer.headers.get('x-whisper-proxy-reason')).toBe('non_public_address');
+    // Whoever asks must not learn what inner names resolve to.
+    expect(answer.body).not.toContain(address);
+    expect(proxy.decisions()).toMatchObject([
+      { decision: 'deny', reason: 'non_public_address', rule: null, host: 'name.test', address },
+    ]);
+  });
+
+  it.each([
+    ['first', ['10.0.0.1', '8.8.8.8']],
+    ['last', ['8.8.8.8', '2606:4700::1111', '10.0.0.1']],
+  ])('also when it stands %s among public ones', async (_, addresses) => {
+    const proxy = await askFor(addresses);
+    expect((await ask(proxy.port, connectTo('name.test:443'))).status).toBe(403);
+    expect(proxy.decisions()).toMatchObject([{ reason: 'non_public_address' }]);
+  });
+
+  it('also by plain HTTP', async () => {
+    const proxy = await startProxy({ EGRESS_ALLOW: 'name.test:80' }, { 'name.test': ['10.0.0.1'] });
+    const answer = await ask(proxy.port, 'GET http://name.test/ HTTP/1.1\r\nHost: a\r\n\r\n');
+    expect(answer.status).toBe(403);
+    expect(answer.headers.get('proxy-status')).toContain('error=destination_ip_prohibited');
+  });
+
+  it('with the rule of a deny list that covers the address', async () => {
+    const env = { ...ALLOW, EGRESS_DENY_OWN: '8.8.8.0/24' };
+    const proxy = await startProxy(env, { 'name.test': ['1.1.1.1', '8.8.8.8'] });
+    expect((await ask(proxy.port, connectTo('name.test:443'))).status).toBe(403);
+    expect(proxy.decisions()).toMatchObject([
+      { reason: 'deny_rule', rule: 'OWN 8.8.8.0/24', address: '8.8.8.8' },
+    ]);
+  });
+});
+
+describe('a look-up that brings nothing', () => {
+  it.each<[code: string, status: number, answer: Names[string]]>([
+    ['ENOTFOUND', 502, failing('ENOTFOUND')],
+    ['EAI_AGAIN', 502, failing('EAI_AGAIN')],
+    ['ENODATA', 502, []],
+    ['UNKNOWN', 502, () => Promise.reject(new Error('no code'))],
+  ])('%s gives %i', async (code, status, answer) => {
+    const proxy = await startProxy(ALLOW, { 'name.test': answer });
+    const { headers, body, ...rest } = await ask(proxy.port, connectTo('name.test:443'));
+    expect(rest.status).toBe(status);
+    expect(headers.get('proxy-status')).toBe('whisper-proxy; error=dns_error; details="dns_error"');
+    expect(body).toContain(code);
+    expect(proxy.decisions()).toMatchObject([
+      { decision: 'deny', reason: 'dns_error', rule: 'name.test', error: code, address: null },
+    ]);
+  });
+});
+
+describe('the address that is dialled', () => {
+  it('is the one that was checked: a name is looked up once', async () => {
+    const target = await startTarget();
+    const trap = await startTarget(undefined, '127.0.0.9');
+    const answers = [['127.0.0.1'], ['127.0.0.9'], ['10.0.0.1']];
+    const proxy = await startProxyTo(
+      target.port,
+      {},
+      { 'origin.test': async () => answers.shift() ?? [] },
+    );
+    await openTunnel(proxy.port, `origin.test:${target.port}`);
+    expect(proxy.lookups).toEqual(['origin.test']);
+    expect(proxy.decisions()).toMatchObject([{ decision: 'allow', address: '127.0.0.1' }]);
+    // The next attempt is looked up and checked afresh.
+    expect((await ask(proxy.port, connectTo(`origin.test:${target.port}`))).status).toBe(403);
+    expect(trap.sockets).toHaveLength(0);
+  });
+
+  it.each([
+    ['IPv6', 'IPv4', ['::1', '127.0.0.1']],
+    ['IPv4', 'IPv6', ['127.0.0.1', '::1']],
+  ])('is of the other family when %s is dead and %s is not', async (_, family, addresses) => {
+    const [dead = '', alive = ''] = addresses;
+    const target = await startTarget(undefined, alive);
+    const { port } = target;
+    const proxy = await startProxy(
+      { EGRESS_ALLOW: `name.test:${port} 127.0.0.1:${port} [::1]:${port}` },
+      { 'name.test': [dead, alive] },
+    );
+    await openTunnel(proxy.port, `name.test:${port}`);
+    expect(target.sockets[0]?.remoteFamily).toBe(family);
+    expect(proxy.decisions()).toMatchObject([{ decision: 'allow', address: alive }]);
+  });
+
+  it('is none when all are dead: 502, and the last error', async () => {
+    const proxy = await startProxyTo(1);
+    const answer = await ask(proxy.port, connectTo('origin.test:1'));
+    expect(answer.status).toBe(502);
+    expect(answer.headers.get('proxy-status')).toBe(
+      'whisper-proxy; error=connection_refused; details="connect_failed"',
+    );
+    expect(proxy.decisions()).toMatchObject([
+      { decision: 'deny', reason: 'connect_failed', error: 'ECONNREFUSED' },
+    ]);
+  });
+});
+
+describe('slow look-ups', () => {
+  it('that nobody waits for any more do not hold up later ones', async () => {
+    const target = await startTarget();
+    let release: (addresses: string[]) => void = () => undefined;
+    const slow = () =>
+      new Promise<string[]>((resolve) => {
+        release = resolve;
+      });
+    const proxy = await startProxyTo(
+      target.port,
+      {
+        EGRESS_ALLOW: `*.slow.test 127.0.0.0/8:${target.port} origin.test:${target.port}`,
+        EGRESS_CONNECT_TIMEOUT: '100ms',
+      },
+      Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`${index}.slow.test`, slow])),
+    );
+    const names = Array.from({ length: 9 }, (_, index) => `${index}.slow.test:443`);
+    const answers = await Promise.all(names.map((name) => ask(proxy.port, connectTo(name))));
+    expect(answers.map(({ status }) => status)).toEqual(names.map(() => 504));
+    const begun = proxy.lookups.length;
+    expect(begun).toBeLessThan(9);
+    release([]);
+    await openTunnel(proxy.port, `origin.test:${target.port}`);
+    expect(proxy.lookups.slice(begun)).toEqual(['origin.test']);
+  });
+});

@@ -1,0 +1,113 @@
+import { networkInterfaces } from 'node:os';
+import { describe, expect, it } from 'vitest';
+import { startTarget } from './helpers/origin.ts';
+import { startProxy, startProxyTo } from './helpers/proxy.ts';
+import { ask, connectTo, RawClient } from './helpers/raw-client.ts';
+
+/** This machine's own addresses, as a CONNECT target has them. */
+const OWN = Object.values(networkInterfaces())
+  .flatMap((addresses) => addresses ?? [])
+  .filter(({ address }) => !address.startsWith('fe80:'))
+  .map(({ address, family }) => (family === 'IPv6' ? `[${address}]` : address));
+
+const EVERYWHERE = {
+  EGRESS_ALLOW: [
+    '127.0.0.0/8:*',
+    '0.0.0.0/8:*',
+    '[::1]:*',
+    '[::]:*',
+    'self.test:*',
+    ...OWN.map((address) => `${address}:*`),
+  ].join(),
+};
+
+describe("the proxy's own listeners are never reached", () => {
+  it.each([
+    '127.0.0.1',
+    '127.0.0.2',
+    '127.255.255.254',
+    '0.0.0.0',
+    '0.0.0.1',
+    '[::1]',
+    '[::]',
+    '[::ffff:127.0.0.1]',
+    '[::ffff:0.0.0.0]',
+    ...OWN,
+  ])('by way of %s, though a rule covers it', async (host) => {
+    const proxy = await startProxy(EVERYWHERE);
+    const { ingress, admin } = proxy.ports;
+    for (const port of [proxy.port, ingress, admin]) {
+      const answer = await ask(proxy.port, connectTo(`${host}:${port}`));
+      expect([port, answer.status]).toEqual([port, 403]);
+      expect(answer.headers.get('x-whisper-proxy-reason')).toBe('non_public_address');
+      expect(answer.body).toContain('whatever the rules say');
+    }
+  });
+
+  it.each(['127.0.0.1', '127.0.0.9', '0.0.0.0', '::1', '::'])(
+    'by way of a name that resolves to %s',
+    async (address) => {
+      const proxy = await startProxy(EVERYWHERE, { 'self.test': ['8.8.8.8', address] });
+      const url = `http://self.test:${proxy.ports.admin}/healthz`;
+      const answer = await ask(proxy.port, `GET ${url} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      expect(answer.status).toBe(403);
+      expect(proxy.decisions()).toMatchObject([{ reason: 'non_public_address', address }]);
+    },
+  );
+
+  it('also in report mode', async () => {
+    const proxy = await startProxy({ EGRESS_MODE: 'report' });
+    const answer = await ask(proxy.port, connectTo(`127.0.0.1:${proxy.ports.admin}`));
+    expect(answer.status).toBe(403);
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('EGRESS_CLIENTS (Linux: any 127/8 address)', () => {
+  it('are never reached, by address or by name', async () => {
+    const target = await startTarget(undefined, '127.0.0.2');
+    const proxy = await startProxy(
+      {
+        EGRESS_CLIENTS: '127.0.0.2',
+        EGRESS_ALLOW: `127.0.0.0/8:${target.port} whisper.test:${target.port}`,
+      },
+      { 'whisper.test': ['127.0.0.2'] },
+    );
+    for (const host of ['127.0.0.2', '[::ffff:127.0.0.2]', 'whisper.test']) {
+      const client = await RawClient.connect(proxy.port, '127.0.0.1', '127.0.0.2');
+      const { status } = await client.send(connectTo(`${host}:${target.port}`)).answer();
+      expect([host, status]).toEqual([host, 403]);
+    }
+    expect(target.sockets).toHaveLength(0);
+  });
+
+  it.each([
+    ['a tunnel', connectTo('origin.test:443'), 'connect', 'origin.test'],
+    ['plain HTTP', 'GET http://origin.test/ HTTP/1.1\r\nHost: a\r\n\r\n', 'http', 'origin.test'],
+    ['a bad target', connectTo('origin.test'), 'connect', 'origin.test'],
+    ['garbage', 'garbage\r\n\r\n', 'http', 'garbage\\x0d\\x0a\\x0d\\x0a'],
+  ])('shut strangers out of %s', async (_, request, via, host) => {
+    const proxy = await startProxyTo(443, { EGRESS_CLIENTS: '127.0.0.2' });
+    const client = await RawClient.connect(proxy.port, '127.0.0.1', '127.0.0.3');
+    const answer = await client.send(request).answer();
+    expect(answer.status).toBe(403);
+    expect(answer.headers.get('x-whisper-proxy-reason')).toBe('client_not_allowed');
+    expect(proxy.decisions()).toMatchObject([
+      { decision: 'deny', reason: 'client_not_allowed', via, host, client: '127.0.0.3' },
+    ]);
+    expect(proxy.lookups).toEqual([]);
+  });
+
+  it('let in those that a name stands for', async () => {
+    const target = await startTarget();
+    const proxy = await startProxyTo(
+      target.port,
+      { EGRESS_CLIENTS: 'client.test' },
+      { 'client.test': ['127.0.0.2'] },
+    );
+    const tunnel = connectTo(`origin.test:${target.port}`);
+    const friend = await RawClient.connect(proxy.port, '127.0.0.1', '127.0.0.2');
+    expect((await friend.send(tunnel).answer()).status).toBe(200);
+    const stranger = await RawClient.connect(proxy.port, '127.0.0.1', '127.0.0.3');
+    expect((await stranger.send(tunnel).answer()).status).toBe(403);
+  });
+});

@@ -1,0 +1,94 @@
+import { expect, vi } from 'vitest';
+import { readConfig } from '../../src/config/config.ts';
+import { createLogger } from '../../src/log/logger.ts';
+import { Sidecar } from '../../src/sidecar.ts';
+import { cleanUp } from './proxy-cleanup.ts';
+
+export type Line = Record<string, unknown>;
+
+/** What each name resolves to; a name that is missing here is not found. */
+export type Names = Record<string, readonly string[] | (() => Promise<string[]>)>;
+
+/** A proxy on loopback that runs until the test ends. */
+export interface TestProxy {
+  /** The egress listener's. */
+  port: number;
+  url: string;
+  ports: { ingress: number; admin: number };
+  /** Every line of the log, as it was written. */
+  texts: string[];
+  /** The names that were looked up, in order. */
+  lookups: string[];
+  /** The decisions in the log so far. */
+  decisions(): Line[];
+  /** The ends of connections in the log, once there are that many. */
+  ends(count: number): Promise<Line[]>;
+  stop(): Promise<void>;
+}
+
+const DEFAULTS = {
+  UPSTREAM: 'http://127.0.0.1:9',
+  INGRESS_LISTEN: '127.0.0.1:0',
+  EGRESS_LISTEN: '127.0.0.1:0',
+  ADMIN_LISTEN: '127.0.0.1:0',
+  SHUTDOWN_TIMEOUT: '1ms',
+};
+
+export async function startProxy(
+  env: Record<string, string> = {},
+  names: Names = {},
+): Promise<TestProxy> {
+  const texts: string[] = [];
+  const lookups: string[] = [];
+  const resolve = async (name: string) => {
+    lookups.push(name);
+    const answer = names[name] ?? failing('ENOTFOUND');
+    return typeof answer === 'function' ? answer() : [...answer];
+  };
+  const logger = createLogger('info', { write: (text) => texts.push(text) });
+  const sidecar = new Sidecar(readConfig({ ...DEFAULTS, ...env }), logger, resolve);
+  const { ingress, egress, admin } = await sidecar.start();
+  let stopped: Promise<void> | undefined;
+  const stop = () => (stopped ??= sidecar.stop());
+  cleanUp(stop);
+  const events = (event: string) =>
+    texts.map((text) => JSON.parse(text) as Line).filter((line) => line.event === event);
+  return {
+    port: egress.port,
+    url: `http://127.0.0.1:${egress.port}`,
+    ports: { ingress: ingress.kind === 'tcp' ? ingress.port : 0, admin: admin.port },
+    texts,
+    lookups,
+    decisions: () => events('egress'),
+    ends: async (count) => {
+      await soon(() => expect(events('egress_end')).toHaveLength(count));
+      return events('egress_end');
+    },
+    stop,
+  };
+}
+
+/**
+ * A proxy that lets through to a test server on loopback, as `origin.test`.
+ * @param port the server's.
+ */
+export function startProxyTo(
+  port: number,
+  env: Record<string, string> = {},
+  names: Names = {},
+): Promise<TestProxy> {
+  return startProxy(
+    { EGRESS_ALLOW: `origin.test:${port} 127.0.0.1:${port}`, ...env },
+    { 'origin.test': ['127.0.0.1'], ...names },
+  );
+}
+
+/** A look-up that fails like getaddrinfo. */
+export function failing(code: string): () => Promise<never> {
+  return () => Promise.reject(Object.assign(new Error(`getaddrinfo ${code}`), { code }));
+}
+
+/** Waits until an expectation holds. */
+export function soon<Value>(expectation: () => Value): Promise<Value> {
+  return vi.waitFor(expectation, { timeout: 5_000, interval: 5 });
+}

@@ -1,0 +1,98 @@
+import { describe, expect, test, vi } from 'vitest';
+import { type Ingress, open, startIngress } from './helpers/ingress.ts';
+import { handshake, readRest } from './helpers/ingress-websocket.ts';
+
+const CLIENT = '127.0.0.2';
+const STRANGER = '127.0.0.3';
+
+/** What somebody at an address gets for a request in raw bytes. */
+async function askFrom(ingress: Ingress, localAddress: string, text: string): Promise<string> {
+  const socket = open(ingress.port, localAddress);
+  socket.write(text);
+  return readRest(socket);
+}
+
+const GET = 'GET /config HTTP/1.1\r\nHost: whisper\r\nConnection: close\r\n\r\n';
+
+describe('a stranger', () => {
+  test.each([
+    ['an ordinary request', 'GET', GET],
+    ['an upload', 'POST', `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\nbeginning`],
+    ['a WebSocket', 'GET', handshake()],
+    ['an upgrade', 'GET', handshake().replace('websocket', 'h2c')],
+    ['CONNECT', 'CONNECT', 'CONNECT whisper:7860 HTTP/1.1\r\nHost: whisper\r\n\r\n'],
+    ['an absolute target', 'GET', 'GET http://x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'],
+  ])('is refused %s, and logged', async (_, method, text) => {
+    const ingress = await startIngress({ UPSTREAM: 'embedded', INGRESS_CLIENTS: CLIENT });
+    const answer = await askFrom(ingress, STRANGER, text);
+    expect(answer).toMatch(/^HTTP\/1\.1 403 /);
+    expect(answer).toMatch(/\r\nx-whisper-proxy-reason: client_not_allowed\r\n/i);
+    expect(answer).toMatch(
+      /whisper-proxy: this client may not use whisper\. INGRESS_CLIENTS .*\n$/,
+    );
+    expect(ingress.lines()).toMatchObject([
+      { decision: 'deny', reason: 'client_not_allowed', method, client: STRANGER },
+    ]);
+  });
+
+  test('cannot take the connections away from a client', async () => {
+    const ingress = await startIngress({ UPSTREAM: 'embedded', INGRESS_CLIENTS: CLIENT });
+    const strangers = Array.from({ length: 800 }, () => open(ingress.port, STRANGER).resume());
+    await vi.waitFor(() => {
+      const cut = strangers.filter((socket) => socket.readableEnded || socket.closed);
+      expect(cut.length).toBeGreaterThan(600);
+    }, 5_000);
+    expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 200 /);
+    expect(ingress.lines()).toEqual([]);
+  });
+});
+
+describe('INGRESS_CLIENTS', () => {
+  test.each(['127.0.0.2', '127.0.0.0/30,10.0.0.1', '::ffff:127.0.0.2'])(
+    '%s lets 127.0.0.2 in',
+    async (clients) => {
+      const ingress = await startIngress({ UPSTREAM: 'embedded', INGRESS_CLIENTS: clients });
+      expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 200 /);
+    },
+  );
+
+  test('is not set: everybody may', async () => {
+    const ingress = await startIngress({ UPSTREAM: 'embedded' });
+    expect(await askFrom(ingress, STRANGER, GET)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test('with a name follows it from address to address, and shuts out while it has none', async () => {
+    let addresses: string[] | null = [CLIENT];
+    const asked: string[] = [];
+    const resolve = async (name: string) => {
+      if (name.startsWith('127.')) return [name];
+      asked.push(name);
+      if (addresses === null) throw Object.assign(new Error('no'), { code: 'ENOTFOUND' });
+      return addresses;
+    };
+    const env = { UPSTREAM: 'embedded', INGRESS_CLIENTS: 'session-manager' };
+    const ingress = await startIngress(env, resolve);
+    const statusFor = async (address: string) =>
+      Number((await askFrom(ingress, address, GET)).split(' ')[1]);
+
+    expect(await statusFor(CLIENT)).toBe(200);
+    expect(await statusFor(STRANGER)).toBe(403);
+    addresses = [STRANGER];
+    // It is looked up at most once a second, however many strangers ask.
+    await vi.waitFor(async () => expect(await statusFor(STRANGER)).toBe(200), 3_000);
+    expect(await statusFor(CLIENT)).toBe(403);
+    expect(asked.length).toBeLessThan(6);
+    expect(new Set(asked)).toEqual(new Set(['session-manager']));
+  });
+
+  test('with a name that cannot be looked up lets nobody in', async () => {
+    const resolve = async (name: string) => {
+      if (name.startsWith('127.')) return [name];
+      throw Object.assign(new Error('no'), { code: 'EAI_AGAIN' });
+    };
+    const env = { UPSTREAM: 'embedded', INGRESS_CLIENTS: 'session-manager' };
+    const ingress = await startIngress(env, resolve);
+    expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 403 /);
+    expect(ingress.lines()).toMatchObject([{ reason: 'client_not_allowed', client: CLIENT }]);
+  });
+});
