@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
-import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { freePort, startServer, startTarget } from './helpers/origin.ts';
+import { startBlackHole } from './helpers/origin-black-hole.ts';
 import { soon, startProxy, startProxyTo, type TestProxy } from './helpers/proxy.ts';
 import { cleanUp } from './helpers/proxy-cleanup.ts';
 import { ask, connectTo, openTunnel, RawClient } from './helpers/raw-client.ts';
@@ -38,9 +38,9 @@ describe('EGRESS_CONNECT_TIMEOUT', () => {
 
   it('has nothing to do with how long a tunnel lasts', async () => {
     const target = await startTarget((socket) => socket.pipe(socket));
-    const proxy = await startProxyTo(target.port, short);
+    const proxy = await startProxyTo(target.port, { EGRESS_CONNECT_TIMEOUT: '300ms' });
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 350));
     client.send('still there');
     await client.until('still there');
   });
@@ -92,9 +92,9 @@ describe('EGRESS_IDLE_TIMEOUT', () => {
       const timer = setInterval(() => socket.write('.'), 20);
       socket.once('close', () => clearInterval(timer));
     });
-    const proxy = await startProxyTo(target.port, short);
+    const proxy = await startProxyTo(target.port, { EGRESS_IDLE_TIMEOUT: '500ms' });
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
-    await client.until('.'.repeat(15));
+    await client.until('.'.repeat(35));
     expect(client.ended).toBeNull();
   });
 });
@@ -193,25 +193,4 @@ async function endTunnel(
   end: (client: RawClient) => void,
 ): Promise<void> {
   await soon(async () => end(await openTunnel(proxy.port, `127.0.0.1:${port}`)));
-}
-
-/** A port where connections are never accepted, and further ones not even answered. */
-async function startBlackHole(): Promise<number> {
-  const code = `
-    const { parentPort } = require('node:worker_threads');
-    const server = require('node:net').createServer();
-    server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
-      parentPort.postMessage(server.address().port);
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-    });`;
-  const worker = new Worker(code, { eval: true });
-  cleanUp(() => worker.terminate());
-  const port = await new Promise<number>((resolve) => worker.once('message', resolve));
-  // The kernel still completes as many handshakes as the backlog has room for.
-  for (let count = 0; count < 8; count += 1) {
-    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
-    cleanUp(() => socket.destroy());
-  }
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  return port;
 }

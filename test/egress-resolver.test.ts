@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { startTarget } from './helpers/origin.ts';
+import { startBlackHole } from './helpers/origin-black-hole.ts';
 import { failing, type Names, startProxy, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo, openTunnel } from './helpers/raw-client.ts';
 
@@ -126,6 +127,20 @@ describe('the address that is dialled', () => {
     expect(proxy.decisions()).toMatchObject([{ decision: 'allow', address: alive }]);
   });
 
+  it.skipIf(process.platform !== 'linux')(
+    'is of the other family when the first does not answer (Linux: a full backlog)',
+    async () => {
+      const target = await startTarget(undefined, '::1');
+      const port = await startBlackHole(target.port);
+      const proxy = await startProxy(
+        { EGRESS_ALLOW: `name.test:${port} 127.0.0.1:${port} [::1]:${port}` },
+        { 'name.test': ['127.0.0.1', '127.0.0.1', '::1'] },
+      );
+      await openTunnel(proxy.port, `name.test:${port}`);
+      expect(proxy.decisions()).toMatchObject([{ decision: 'allow', address: '::1' }]);
+    },
+  );
+
   it('is none when all are dead: 502, and the last error', async () => {
     const proxy = await startProxyTo(1);
     const answer = await ask(proxy.port, connectTo('origin.test:1'));
@@ -151,7 +166,7 @@ describe('slow look-ups', () => {
       target.port,
       {
         EGRESS_ALLOW: `*.slow.test 127.0.0.0/8:${target.port} origin.test:${target.port}`,
-        EGRESS_CONNECT_TIMEOUT: '100ms',
+        EGRESS_CONNECT_TIMEOUT: '300ms',
       },
       Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`${index}.slow.test`, slow])),
     );
