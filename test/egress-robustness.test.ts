@@ -34,7 +34,6 @@ describe('what is no HTTP/1.1', () => {
     ['a request line without a target', 'GET\r\n\r\n', 'GET'],
     ['an unknown method', 'FETCH http://ok.test/ HTTP/1.1\r\n\r\n', 'http://ok.test/'],
     ['another version', 'GET http://ok.test/ HTTP/3.0\r\n\r\n', 'http://ok.test/'],
-    ['HTTP/0.9', 'GET http://ok.test/\r\n\r\n', 'http://ok.test/'],
   ])('is refused with 400 and logged once: %s', async (_, bytes, host) => {
     const proxy = await startProxy({ EGRESS_ALLOW: 'ok.test:80' });
     const client = await RawClient.connect(proxy.port);

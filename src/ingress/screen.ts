@@ -37,7 +37,8 @@ export async function screen(
     ? findFault(request, url, options.pseudonym)
     : STRANGER;
   if (refusal === null) return null;
-  logIngress(options.log, request, refusal.reason, url);
+  const about = refusal.reason === 'client_not_allowed' ? (request.headers.host ?? null) : url;
+  logIngress(options.log, request, refusal.reason, about);
   return createAnswer(refusal);
 }
 
