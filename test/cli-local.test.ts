@@ -1,7 +1,8 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Cli, LOOPBACK } from './helpers/cli.ts';
+import { isMissing } from './helpers/tools.ts';
 
 const run = promisify(execFile);
 let cli: Cli | undefined;
@@ -10,31 +11,25 @@ afterEach(async () => {
   await cli?.kill();
 });
 
-function hasCurl(): boolean {
-  try {
-    execFileSync('curl', ['--version']);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 describe('serve --local', () => {
-  test.skipIf(!hasCurl())('prints three lines that do what they say (needs curl)', async () => {
-    cli = new Cli(['serve', '--local'], LOOPBACK);
-    await cli.prints('isolation needs the gate');
-    const pasted = cli.stdout.split('\n').filter((line) => line.startsWith('  curl '));
-    expect(pasted).toHaveLength(3);
-    const [transcript, refused, allowed] = await Promise.all(
-      pasted.map(async (line) => (await run('sh', ['-c', line])).stdout),
-    );
-    expect(transcript).toMatch(/stand-in, not speech recognition.*demo\.wav/);
-    expect(refused).toMatch(/EGRESS_ALLOW=example\.com:80\n$/);
-    expect(allowed).toMatch(/Hello from the demo host/);
-    await cli.prints(/\d\d:\d\d:\d\d {2}deny +http +example\.com:80 +not_allowed/);
-    await cli.prints(/allow +http +127\.0\.0\.1:\d+ +DEMO 127\.0\.0\.1:\d+\n/);
-    await cli.prints(/ended +http +127\.0\.0\.1:\d+ +\d+ bytes out, \d+ in, \d+ ms\n/);
-  });
+  test.skipIf(isMissing('curl'))(
+    'prints three lines that do what they say (needs curl)',
+    async () => {
+      cli = new Cli(['serve', '--local'], LOOPBACK);
+      await cli.prints('isolation needs the gate');
+      const pasted = cli.stdout.split('\n').filter((line) => line.startsWith('  curl '));
+      expect(pasted).toHaveLength(3);
+      const [transcript, refused, allowed] = await Promise.all(
+        pasted.map(async (line) => (await run('sh', ['-c', line])).stdout),
+      );
+      expect(transcript).toMatch(/stand-in, not speech recognition.*demo\.wav/);
+      expect(refused).toMatch(/EGRESS_ALLOW=example\.com:80\n$/);
+      expect(allowed).toMatch(/Hello from the demo host/);
+      await cli.prints(/\d\d:\d\d:\d\d {2}deny +http +example\.com:80 +not_allowed/);
+      await cli.prints(/allow +http +127\.0\.0\.1:\d+ +DEMO 127\.0\.0\.1:\d+\n/);
+      await cli.prints(/ended +http +127\.0\.0\.1:\d+ +\d+ bytes out, \d+ in, \d+ ms\n/);
+    },
+  );
 
   test('ends with 0, its demo host too', async () => {
     cli = new Cli(['serve', '--local'], LOOPBACK);

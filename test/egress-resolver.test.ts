@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { startTarget } from './helpers/origin.ts';
+import { connectionOf, startTarget } from './helpers/origin.ts';
 import { startBlackHole } from './helpers/origin-black-hole.ts';
 import { failing, type Names, startProxy, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo, openTunnel } from './helpers/raw-client.ts';
@@ -123,7 +123,7 @@ describe('the address that is dialled', () => {
       { 'name.test': [dead, alive] },
     );
     await openTunnel(proxy.port, `name.test:${port}`);
-    expect(target.sockets[0]?.remoteFamily).toBe(family);
+    expect((await connectionOf(target)).remoteFamily).toBe(family);
     expect(proxy.decisions()).toMatchObject([{ decision: 'allow', address: alive }]);
   });
 

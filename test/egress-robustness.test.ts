@@ -5,7 +5,7 @@ import { createEgressServer } from '../src/egress/server.ts';
 import { DecisionLog } from '../src/log/decision-log.ts';
 import { createLogger } from '../src/log/logger.ts';
 import { ClientList } from '../src/net/client-list.ts';
-import { startAnswering, startTarget } from './helpers/origin.ts';
+import { connectionOf, startAnswering, startTarget } from './helpers/origin.ts';
 import { soon, startProxy, startProxyTo } from './helpers/proxy.ts';
 import { cleanUp } from './helpers/proxy-cleanup.ts';
 import { connectTo, openTunnel, RawClient } from './helpers/raw-client.ts';
@@ -167,9 +167,10 @@ describe('a client that vanishes', () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
+    const far = await connectionOf(target);
     client.socket.destroy();
-    target.sockets[0]?.end();
-    await soon(() => expect(target.sockets[0]?.destroyed).toBe(true));
+    far.end();
+    await soon(() => expect(far.destroyed).toBe(true));
     await proxy.ends(1);
   });
 

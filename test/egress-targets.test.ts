@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { startTarget } from './helpers/origin.ts';
+import { connectionOf, startTarget } from './helpers/origin.ts';
 import { startProxy, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo } from './helpers/raw-client.ts';
 
@@ -126,12 +126,13 @@ describe('a target in another spelling', () => {
     ['[::ffff:7f00:1]', '127.0.0.1'],
     ['[0:0:0:0:0:ffff:7f00:0001]', '127.0.0.1'],
   ])('%s is decided and dialled as %s', async (spelling, host) => {
-    const { port, sockets } = await startTarget();
+    const target = await startTarget();
+    const { port } = target;
     const proxy = await startProxyTo(port);
     const { status } = await ask(proxy.port, connectTo(`${spelling}:${port}`));
     expect(status).toBe(200);
     expect(proxy.decisions()).toMatchObject([{ decision: 'allow', host, port }]);
-    expect(sockets).toHaveLength(1);
+    await connectionOf(target);
   });
 
   it.each([

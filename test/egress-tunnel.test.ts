@@ -104,8 +104,9 @@ describe('a reset', () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
+    const far = await connectionOf(target);
     const code = new Promise((resolve) => {
-      target.sockets[0]?.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+      far.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
     });
     client.socket.resetAndDestroy();
     expect(await code).toBe('ECONNRESET');

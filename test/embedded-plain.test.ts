@@ -1,7 +1,8 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createEmbeddedUpstream } from '../src/embedded/server.ts';
+import { isMissing } from './helpers/tools.ts';
 import { wavFile } from './helpers/wav.ts';
 
 let app: ReturnType<typeof createEmbeddedUpstream>;
@@ -14,15 +15,6 @@ beforeEach(async () => {
 
 afterEach(() => app.close());
 
-function hasCurl(): boolean {
-  try {
-    execFileSync('curl', ['--version']);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 async function shell(line: string): Promise<string> {
   const { stdout } = await promisify(execFile)('sh', ['-c', line], {
     env: { ...process.env, no_proxy: '127.0.0.1' },
@@ -32,7 +24,7 @@ async function shell(line: string): Promise<string> {
 
 const DEMO = /\] demo\.wav: 1\.0 s of 16000 Hz mono audio, 32044 bytes, sha256 [0-9a-f]{64}/;
 
-describe.skipIf(!hasCurl())('curl (skipped where there is none)', () => {
+describe.skipIf(isMissing('curl'))('what is told about curl (needs curl)', () => {
   test('transcribes the demo in one line', async () => {
     const text = await shell(
       `curl -s ${url}/demo.wav | curl -sF 'file=@-;filename=demo.wav' ${url}/transcribe`,

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { expect, test, vi } from 'vitest';
 import { askRaw, open, readUntil, startIngress } from './helpers/ingress.ts';
 import { handshake } from './helpers/ingress-websocket.ts';
+import { isMissing } from './helpers/tools.ts';
 import { freePort, readBody, startUpstream } from './helpers/upstream.ts';
 
 const upgrade = (protocol: string, method = 'GET', fields = '') =>
@@ -18,9 +19,10 @@ async function startEcho() {
   return startIngress({ UPSTREAM: address });
 }
 
-test('h2c is passed over (curl --http2)', async () => {
+test.skipIf(isMissing('curl'))('h2c is passed over (needs curl)', async () => {
   const { origin } = await startEcho();
-  const { stdout } = await promisify(execFile)('curl', ['-s', '--http2', `${origin}/x`]);
+  const env = { PATH: process.env.PATH };
+  const { stdout } = await promisify(execFile)('curl', ['-s', '--http2', `${origin}/x`], { env });
   expect(stdout).toBe('GET /x upgrade none, settings none');
 });
 
