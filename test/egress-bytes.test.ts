@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { connectionOf, startAnswering, startHttp, startTarget } from './helpers/origin.ts';
 import { soon, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo, openTunnel, RawClient } from './helpers/raw-client.ts';
@@ -6,7 +6,7 @@ import { ask, connectTo, openTunnel, RawClient } from './helpers/raw-client.ts';
 const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
 
 describe('egress_end counts what crossed the wire to the target', () => {
-  it('for a tunnel, early bytes included', async () => {
+  test('for a tunnel, early bytes included', async () => {
     const target = await startTarget((socket) => {
       socket.write('welcome');
       socket.once('end', () => socket.end());
@@ -23,7 +23,7 @@ describe('egress_end counts what crossed the wire to the target', () => {
     expect(end).not.toHaveProperty('error');
   });
 
-  it('for a tunnel that carries nothing', async () => {
+  test('for a tunnel that carries nothing', async () => {
     const target = await startTarget((socket) => socket.once('end', () => socket.end()));
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `127.0.0.1:${target.port}`);
@@ -31,7 +31,7 @@ describe('egress_end counts what crossed the wire to the target', () => {
     expect(await proxy.ends(1)).toMatchObject([{ bytes_out: 0, bytes_in: 0 }]);
   });
 
-  it.each([
+  test.each([
     ['a GET', 'GET', '', ''],
     ['an upload of known length', 'POST', 'Content-Length: 9\r\n', 'some text'],
     ['an upload in chunks', 'POST', 'Transfer-Encoding: chunked\r\n', '4\r\nsome\r\n0\r\n\r\n'],
@@ -50,7 +50,7 @@ describe('egress_end counts what crossed the wire to the target', () => {
     expect(end).not.toHaveProperty('error');
   });
 
-  it('for a tunnel that the client breaks', async () => {
+  test('for a tunnel that the client breaks', async () => {
     const target = await startTarget((socket) => socket.write('12345'));
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `127.0.0.1:${target.port}`);
@@ -61,7 +61,7 @@ describe('egress_end counts what crossed the wire to the target', () => {
     expect(await proxy.ends(1)).toMatchObject([{ bytes_out: 7, bytes_in: 5, error: 'ECONNRESET' }]);
   });
 
-  it('for a tunnel that the target breaks', async () => {
+  test('for a tunnel that the target breaks', async () => {
     const target = await startTarget((socket) => socket.write('12345'));
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `127.0.0.1:${target.port}`);
@@ -72,7 +72,7 @@ describe('egress_end counts what crossed the wire to the target', () => {
     expect(await proxy.ends(1)).toMatchObject([{ bytes_out: 7, bytes_in: 5, error: 'ECONNRESET' }]);
   });
 
-  it('for a request whose client leaves before the answer', async () => {
+  test('for a request whose client leaves before the answer', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -87,7 +87,7 @@ describe('egress_end counts what crossed the wire to the target', () => {
     });
   });
 
-  it('for a request whose target leaves in the middle of the answer', async () => {
+  test('for a request whose target leaves in the middle of the answer', async () => {
     const part = ANSWER.slice(0, -2);
     const target = await startAnswering(part, 'end');
     const proxy = await startProxyTo(target.port);
@@ -102,7 +102,7 @@ describe('egress_end counts what crossed the wire to the target', () => {
     });
   });
 
-  it('once for each request of one client connection', async () => {
+  test('once for each request of one client connection', async () => {
     const target = await startHttp((request, response) => response.end(request.url));
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
-import { describe, expect, it } from 'vitest';
-import { freePort, startAnswering, startHttp, startTarget } from './helpers/origin.ts';
+import { describe, expect, test } from 'vitest';
+import { freePort } from './helpers/free-port.ts';
+import { startAnswering, startHttp, startTarget } from './helpers/origin.ts';
 import { soon, startProxy, startProxyTo } from './helpers/proxy.ts';
 import { RawClient } from './helpers/raw-client.ts';
 
@@ -12,7 +13,7 @@ function post(url: string, fields: string): string {
 }
 
 describe('an upload', () => {
-  it.each([
+  test.each([
     ['Content-Length: 9', 'some text'],
     ['Transfer-Encoding: chunked', '5\r\nsome \r\n4;ext=1\r\ntext\r\n0\r\n\r\n'],
     ['Transfer-Encoding: CHUNKED', '9\r\nsome text\r\n0\r\nX-Trailer: 1\r\n\r\n'],
@@ -27,7 +28,7 @@ describe('an upload', () => {
     expect([answer.status, answer.body]).toEqual([200, 'some text']);
   });
 
-  it('and a download of 64 MiB arrive byte for byte', async () => {
+  test('and a download of 64 MiB arrive byte for byte', async () => {
     const target = await startHttp((request, response) => request.pipe(response));
     const proxy = await startProxyTo(target.port);
     const [sent, got] = [createHash('sha1'), createHash('sha1')];
@@ -55,7 +56,7 @@ describe('an upload', () => {
     expect(got.digest('hex')).toBe(sent.digest('hex'));
   });
 
-  it('stops while the target does not read', async () => {
+  test('stops while the target does not read', async () => {
     const target = await startTarget((socket) => socket.pause());
     const proxy = await startProxyTo(target.port);
     const outgoing = httpRequest({
@@ -85,7 +86,7 @@ describe('an upload', () => {
     expect(await proxy.ends(1)).toMatchObject([{ error: 'ECANCELED' }]);
   });
 
-  it('that the target answers before its end: the answer arrives, also if both close', async () => {
+  test('that the target answers before its end: the answer arrives, also if both close', async () => {
     const target = await startAnswering('HTTP/1.1 413 No\r\nContent-Length: 3\r\n\r\nno\n');
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -96,7 +97,7 @@ describe('an upload', () => {
     expect([answer.status, answer.body]).toEqual([413, 'no\n']);
   });
 
-  it('whose target breaks gets a 502, and not just a broken connection', async () => {
+  test('whose target breaks gets a 502, and not just a broken connection', async () => {
     const target = await startTarget((socket) => {
       socket.once('data', () => socket.resetAndDestroy());
     });
@@ -111,7 +112,7 @@ describe('an upload', () => {
 });
 
 describe('a denied upload', () => {
-  it.each(['keep-alive', 'close'])('of any size gets its 403 (Connection: %s)', async (wish) => {
+  test.each(['keep-alive', 'close'])('of any size gets its 403 (Connection: %s)', async (wish) => {
     const proxy = await startProxy();
     const client = await RawClient.connect(proxy.port);
     const fields = `Connection: ${wish}\r\nContent-Length: ${8 * MIB}`;
@@ -120,7 +121,7 @@ describe('a denied upload', () => {
     expect(await client.untilEnded()).toBe('end');
   });
 
-  it('has nothing done that stands behind it', async () => {
+  test('has nothing done that stands behind it', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -137,7 +138,7 @@ describe('a denied upload', () => {
 describe('Expect: 100-continue', () => {
   const fields = 'Content-Length: 4\r\nExpect: 100-continue';
 
-  it('is answered with 100 when allowed, and does not go on', async () => {
+  test('is answered with 100 when allowed, and does not go on', async () => {
     const target = await startHttp((request, response) => {
       response.setHeader('X-Expect', String(request.headers.expect));
       request.pipe(response);
@@ -151,7 +152,7 @@ describe('Expect: 100-continue', () => {
     expect(client.received).toMatch(/^HTTP\/1\.1 200 OK\r\nX-Expect: undefined\r\n/);
   });
 
-  it.each([
+  test.each([
     ['denied', 'http://evil.test/', 403],
     ['not reached', 'http://127.0.0.1:PORT/', 502],
   ])('gets no 100 when %s', async (_, url, status) => {
@@ -162,7 +163,7 @@ describe('Expect: 100-continue', () => {
     expect((await client.answer()).status).toBe(status);
   });
 
-  it('with another expectation is decided like any request', async () => {
+  test('with another expectation is decided like any request', async () => {
     const proxy = await startProxy();
     const client = await RawClient.connect(proxy.port);
     client.send('GET http://evil.test/ HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startAnswering, startHttp } from './helpers/origin.ts';
 import { soon, startProxyTo } from './helpers/proxy.ts';
 import { ask, RawClient } from './helpers/raw-client.ts';
@@ -28,17 +28,17 @@ async function passBack(answer: string, request = 'GET', version = '1.1'): Promi
 }
 
 describe('a request in absolute-form', () => {
-  it('becomes origin-form, and its Host comes from the target whatever it said', async () => {
+  test('becomes origin-form, and its Host comes from the target whatever it said', async () => {
     const [line, host] = await passOn('Host: evil.test\r\n');
     expect([line, host]).toEqual(['GET /a?b=c HTTP/1.1', 'Host: origin.test:PORT']);
   });
 
-  it('has one Host only, and in canonical form', async () => {
+  test('has one Host only, and in canonical form', async () => {
     const lines = await passOn('Host: a\r\nhost: b\r\n', 'GET', 'ORIGIN.test.');
     expect(lines.filter((line) => /^host:/i.test(line))).toEqual(['Host: origin.test:PORT']);
   });
 
-  it('loses what was meant for the proxy alone', async () => {
+  test('loses what was meant for the proxy alone', async () => {
     const lines = await passOn(
       [
         'Host: a',
@@ -66,7 +66,7 @@ describe('a request in absolute-form', () => {
     ]);
   });
 
-  it.each([
+  test.each([
     ['GET', []],
     ['DELETE', []],
     ['POST', ['Content-Length: 0']],
@@ -79,12 +79,12 @@ describe('a request in absolute-form', () => {
     );
   });
 
-  it('keeps its framing even if Connection names it', async () => {
+  test('keeps its framing even if Connection names it', async () => {
     const lines = await passOn('Host: a\r\nConnection: Content-Length\r\nContent-Length: 0\r\n');
     expect(lines).toContain('Content-Length: 0');
   });
 
-  it('is decided anew for each host on one connection', async () => {
+  test('is decided anew for each host on one connection', async () => {
     const target = await startHttp((request, response) => response.end(request.headers.host));
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -97,7 +97,7 @@ describe('a request in absolute-form', () => {
     expect(target.sockets).toHaveLength(3);
   });
 
-  it('is decided anew when pipelined, and answered in order', async () => {
+  test('is decided anew when pipelined, and answered in order', async () => {
     const target = await startHttp((request, response) => response.end(request.url));
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -112,7 +112,7 @@ describe('a request in absolute-form', () => {
 });
 
 describe('the answer', () => {
-  it('loses what was meant for the proxy alone, and gets a Via', async () => {
+  test('loses what was meant for the proxy alone, and gets a Via', async () => {
     const fields = [
       'Connection: close, X-Private',
       'X-Private: 1',
@@ -139,7 +139,7 @@ describe('the answer', () => {
     expect(head).not.toMatch(/x-private/i);
   });
 
-  it.each([
+  test.each([
     ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n', 'Content-Length: 1000'],
     ['HEAD', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', 'HTTP/1.1 200 OK'],
     ['GET', 'HTTP/1.1 204 No Content\r\n\r\n', 'HTTP/1.1 204 No Content'],
@@ -151,21 +151,21 @@ describe('the answer', () => {
     expect(received.split('\r\n\r\n')).toHaveLength(2);
   });
 
-  it('may use bytes above ASCII in its fields', async () => {
+  test('may use bytes above ASCII in its fields', async () => {
     const { received } = await passBack(
       'HTTP/1.1 200 OK\r\nX-Name: \xc5\x81\xc3\xa4.wav\r\nContent-Length: 0\r\n\r\n',
     );
     expect(received).toContain('X-Name: \xc5\x81\xc3\xa4.wav\r\n');
   });
 
-  it('reaches an HTTP/1.0 client without chunks', async () => {
+  test('reaches an HTTP/1.0 client without chunks', async () => {
     const answer = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n';
     const client = await passBack(answer, 'GET', '1.0');
     expect(client.received.endsWith('\r\n\r\nhello')).toBe(true);
     expect(client.ended).toBe('end');
   });
 
-  it('is not delayed: its beginning arrives while it goes on', async () => {
+  test('is not delayed: its beginning arrives while it goes on', async () => {
     const target = await startAnswering('HTTP/1.1 200 OK\r\n\r\ndata: 1\n\n');
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -176,7 +176,7 @@ describe('the answer', () => {
     expect(client.ended).toBeNull();
   });
 
-  it('passes an early 103 over', async () => {
+  test('passes an early 103 over', async () => {
     const { received } = await passBack(
       'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
     );
@@ -186,12 +186,12 @@ describe('the answer', () => {
 });
 
 describe('an Upgrade', () => {
-  it('is passed over: the request goes on as an ordinary one', async () => {
+  test('is passed over: the request goes on as an ordinary one', async () => {
     const lines = await passOn('Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n');
     expect(lines.join('\n')).not.toMatch(/upgrade/i);
   });
 
-  it('that the target makes on its own is a broken answer', async () => {
+  test('that the target makes on its own is a broken answer', async () => {
     const { received } = await passBack(
       'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nbytes',
     );

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startAnswering, startTarget } from './helpers/origin.ts';
 import { startProxyTo } from './helpers/proxy.ts';
 import { RawClient } from './helpers/raw-client.ts';
@@ -6,7 +6,7 @@ import { RawClient } from './helpers/raw-client.ts';
 const SMUGGLED = 'GET /admin HTTP/1.1\r\nHost: inner.test\r\n\r\n';
 
 describe('a request that two readers could take for two different ones', () => {
-  it.each([
+  test.each([
     ['two lengths', 'Content-Length: 4\r\nContent-Length: 40'],
     ['the same length twice', 'Content-Length: 4\r\nContent-Length: 4'],
     ['a list of lengths', 'Content-Length: 4, 40'],
@@ -42,7 +42,7 @@ describe('a request that two readers could take for two different ones', () => {
     expect(target.sockets).toHaveLength(0);
   });
 
-  it('a body that Connection hides is still a body', async () => {
+  test('a body that Connection hides is still a body', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -60,7 +60,7 @@ describe('a request that two readers could take for two different ones', () => {
     expect(far).toContain(`Content-Length: ${SMUGGLED.length}\r\n`);
   });
 
-  it('HTTP/1.1 without a Host is refused', async () => {
+  test('HTTP/1.1 without a Host is refused', async () => {
     const proxy = await startProxyTo(80);
     const client = await RawClient.connect(proxy.port);
     client.send('GET http://origin.test/ HTTP/1.1\r\n\r\n');
@@ -68,7 +68,7 @@ describe('a request that two readers could take for two different ones', () => {
     expect(proxy.decisions()).toMatchObject([{ reason: 'bad_target' }]);
   });
 
-  it.each(['\r\nX-Injected: 1', '\nX-Injected: 1', '\rX-Injected: 1', '\t', ' x', '\0'])(
+  test.each(['\r\nX-Injected: 1', '\nX-Injected: 1', '\rX-Injected: 1', '\t', ' x', '\0'])(
     'a target with %j in its path is refused',
     async (injection) => {
       const target = await startAnswering('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
@@ -84,7 +84,7 @@ describe('a request that two readers could take for two different ones', () => {
 });
 
 describe('an answer that two readers could take differently becomes 502', () => {
-  it.each([
+  test.each([
     ['a length and chunks', 'Content-Length: 3\r\nTransfer-Encoding: chunked'],
     ['chunks and a length', 'Transfer-Encoding: chunked\r\nContent-Length: 3'],
     ['two lengths', 'Content-Length: 3\r\nContent-Length: 5'],
@@ -95,7 +95,7 @@ describe('an answer that two readers could take differently becomes 502', () => 
     await expectBadAnswer(`HTTP/1.1 200 OK\r\n${field}\r\n\r\n5\r\nhello\r\n0\r\n\r\n`);
   });
 
-  it.each([
+  test.each([
     ['no HTTP', 'SSH-2.0-OpenSSH_9.2\r\n'],
     ['an impossible status', 'HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n'],
     ['nothing', ''],
@@ -103,7 +103,7 @@ describe('an answer that two readers could take differently becomes 502', () => 
     await expectBadAnswer(answer);
   });
 
-  it('a reason phrase is not passed on, so it cannot carry anything', async () => {
+  test('a reason phrase is not passed on, so it cannot carry anything', async () => {
     const target = await startAnswering('HTTP/1.1 200 a\x01\x7f\r\nContent-Length: 0\r\n\r\n');
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -115,7 +115,7 @@ describe('an answer that two readers could take differently becomes 502', () => 
 describe('an answer that the target cuts short is not taken for whole', () => {
   const chunk = '5\r\nhello\r\n';
 
-  it.each([
+  test.each([
     ['a length, by closing', 'Content-Length: 9\r\n\r\nhello', 'end', '1.1'],
     ['a length, by a reset', 'Content-Length: 9\r\n\r\nhello', 'reset', '1.1'],
     ['chunks, by closing', `Transfer-Encoding: chunked\r\n\r\n${chunk}`, 'end', '1.1'],

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
-import { describe, expect, it } from 'vitest';
-import { freePort, startServer, startTarget } from './helpers/origin.ts';
+import { describe, expect, test } from 'vitest';
+import { freePort } from './helpers/free-port.ts';
+import { startServer, startTarget } from './helpers/origin.ts';
 import { startBlackHole } from './helpers/origin-black-hole.ts';
 import { soon, startProxy, startProxyTo, type TestProxy } from './helpers/proxy.ts';
 import { cleanUp } from './helpers/proxy-cleanup.ts';
@@ -11,7 +12,7 @@ const ONE = { EGRESS_MAX_CONNECTIONS: '1' };
 describe('EGRESS_CONNECT_TIMEOUT', () => {
   const short = { EGRESS_CONNECT_TIMEOUT: '50ms' };
 
-  it('bounds a look-up that never ends: 504', async () => {
+  test('bounds a look-up that never ends: 504', async () => {
     const never = () => new Promise<string[]>(() => undefined);
     const proxy = await startProxyTo(443, short, { 'origin.test': never });
     const answer = await ask(proxy.port, connectTo('origin.test:443'));
@@ -22,7 +23,7 @@ describe('EGRESS_CONNECT_TIMEOUT', () => {
     ]);
   });
 
-  it.skipIf(process.platform !== 'linux')(
+  test.skipIf(process.platform !== 'linux')(
     'bounds a dial that never ends: 504 (Linux: a full backlog)',
     async () => {
       const port = await startBlackHole();
@@ -36,7 +37,7 @@ describe('EGRESS_CONNECT_TIMEOUT', () => {
     },
   );
 
-  it('has nothing to do with how long a tunnel lasts', async () => {
+  test('has nothing to do with how long a tunnel lasts', async () => {
     const target = await startTarget((socket) => socket.pipe(socket));
     const proxy = await startProxyTo(target.port, { EGRESS_CONNECT_TIMEOUT: '300ms' });
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
@@ -49,7 +50,7 @@ describe('EGRESS_CONNECT_TIMEOUT', () => {
 describe('EGRESS_IDLE_TIMEOUT', () => {
   const short = { EGRESS_IDLE_TIMEOUT: '100ms' };
 
-  it('ends a tunnel in which nothing moves', async () => {
+  test('ends a tunnel in which nothing moves', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port, short);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
@@ -58,7 +59,7 @@ describe('EGRESS_IDLE_TIMEOUT', () => {
     expect(await proxy.ends(1)).toMatchObject([{ bytes_out: 8, error: 'idle_timeout' }]);
   });
 
-  it('ends a tunnel whose client does not read', async () => {
+  test('ends a tunnel whose client does not read', async () => {
     const target = await startServer((socket) => socket.write(Buffer.alloc(32 * 1024 * 1024)));
     const proxy = await startProxyTo(target.port, short);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
@@ -66,7 +67,7 @@ describe('EGRESS_IDLE_TIMEOUT', () => {
     expect(await proxy.ends(1)).toMatchObject([{ error: 'idle_timeout' }]);
   });
 
-  it('answers 504 for a plain request that stays without an answer', async () => {
+  test('answers 504 for a plain request that stays without an answer', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port, short);
     const url = `http://origin.test:${target.port}/`;
@@ -76,7 +77,7 @@ describe('EGRESS_IDLE_TIMEOUT', () => {
     expect(await proxy.ends(1)).toMatchObject([{ error: 'idle_timeout' }]);
   });
 
-  it('ends an upload that does not go on', async () => {
+  test('ends an upload that does not go on', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port, short);
     const url = `http://origin.test:${target.port}/`;
@@ -87,7 +88,7 @@ describe('EGRESS_IDLE_TIMEOUT', () => {
     expect(await proxy.ends(1)).toMatchObject([{ error: 'idle_timeout' }]);
   });
 
-  it('leaves alone what moves in one direction only', async () => {
+  test('leaves alone what moves in one direction only', async () => {
     const target = await startTarget((socket) => {
       const timer = setInterval(() => socket.write('.'), 20);
       socket.once('close', () => clearInterval(timer));
@@ -100,7 +101,7 @@ describe('EGRESS_IDLE_TIMEOUT', () => {
 });
 
 describe('EGRESS_MAX_CONNECTIONS', () => {
-  it('refuses what is too much with 503, and says when to come back', async () => {
+  test('refuses what is too much with 503, and says when to come back', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port, ONE);
     await openTunnel(proxy.port, `127.0.0.1:${target.port}`);
@@ -116,7 +117,7 @@ describe('EGRESS_MAX_CONNECTIONS', () => {
     expect(proxy.lookups).toEqual([]);
   });
 
-  it('counts attempts that are not connected yet', async () => {
+  test('counts attempts that are not connected yet', async () => {
     const never = () => new Promise<string[]>(() => undefined);
     const proxy = await startProxyTo(443, ONE, { 'origin.test': never });
     const waiting = await RawClient.connect(proxy.port);
@@ -125,7 +126,7 @@ describe('EGRESS_MAX_CONNECTIONS', () => {
     expect((await ask(proxy.port, connectTo('origin.test:443'))).status).toBe(503);
   });
 
-  it('drops a flood of connections, and logs that too', async () => {
+  test('drops a flood of connections, and logs that too', async () => {
     const proxy = await startProxy(ONE);
     const sockets = Array.from({ length: 80 }, () => {
       const socket = connect(proxy.port, '127.0.0.1').on('error', () => undefined);
@@ -146,7 +147,7 @@ describe('a slot is given back', () => {
   const noAnswer = (socket: { end: () => void }) => socket.end();
   const NAMED = ['origin.test', 'nowhere.test', 'private.test', '*.idn.test'];
 
-  it.each<[how: string, use: (proxy: TestProxy, port: number) => Promise<unknown>]>([
+  test.each<[how: string, use: (proxy: TestProxy, port: number) => Promise<unknown>]>([
     ['a tunnel that ends', (proxy, port) => endTunnel(proxy, port, (it) => it.socket.end())],
     [
       'a tunnel that the client breaks',

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startAnswering, startTarget } from './helpers/origin.ts';
 import { startProxy, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo, openTunnel, RawClient } from './helpers/raw-client.ts';
@@ -7,7 +7,7 @@ const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 const ID = expect.stringMatching(/^[0-9a-f]{12}$/);
 
 describe('the log of a connection', () => {
-  it('has exactly these fields for an allow and its end', async () => {
+  test('has exactly these fields for an allow and its end', async () => {
     const target = await startTarget((socket) => socket.end());
     const proxy = await startProxy(
       { EGRESS_ALLOW_MODELS: `*.models.test:${target.port} 127.0.0.1:${target.port}` },
@@ -47,7 +47,7 @@ describe('the log of a connection', () => {
     });
   });
 
-  it('has exactly these fields for a deny', async () => {
+  test('has exactly these fields for a deny', async () => {
     const proxy = await startProxy();
     await ask(proxy.port, 'GET http://Evil.test/?secret HTTP/1.1\r\nHost: a\r\n\r\n');
     expect(proxy.decisions()).toEqual([
@@ -69,7 +69,7 @@ describe('the log of a connection', () => {
     ]);
   });
 
-  it('is written before the client sees the answer', async () => {
+  test('is written before the client sees the answer', async () => {
     const target = await startAnswering('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
     const proxy = await startProxyTo(target.port);
     const requests = [
@@ -92,7 +92,7 @@ describe('the log of a connection', () => {
 describe('a line of the log cannot be forged or made huge', () => {
   const long = 'a'.repeat(60_000);
 
-  it.each([
+  test.each([
     ['a host of 60 KB', connectTo(`${long}.test:443`), /^a{255}\.\.\.$/],
     ['a target of 60 KB', `GET http://e.test/${long}# HTTP/1.1\r\nHost: a\r\n\r\n`, /\.\.\.$/],
     ['quotes', connectTo('a","decision":"allow":443'), /^a","decision":"allow":443$/],

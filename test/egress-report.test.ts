@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startAnswering, startTarget } from './helpers/origin.ts';
 import { startProxy } from './helpers/proxy.ts';
 import { ask, connectTo } from './helpers/raw-client.ts';
@@ -6,7 +6,7 @@ import { ask, connectTo } from './helpers/raw-client.ts';
 const REPORT = { EGRESS_MODE: 'report' };
 
 describe('EGRESS_MODE=report', () => {
-  it('lets a tunnel through that no rule covers, and says what enforcing would do', async () => {
+  test('lets a tunnel through that no rule covers, and says what enforcing would do', async () => {
     const target = await startTarget();
     // The address rule opens loopback; the name has no rule.
     const proxy = await startProxy(
@@ -20,7 +20,7 @@ describe('EGRESS_MODE=report', () => {
     ]);
   });
 
-  it('lets plain HTTP through as well, and logs its end', async () => {
+  test('lets plain HTTP through as well, and logs its end', async () => {
     const target = await startAnswering('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
     const proxy = await startProxy(
       { ...REPORT, EGRESS_ALLOW: `127.0.0.1:${target.port}` },
@@ -33,7 +33,7 @@ describe('EGRESS_MODE=report', () => {
     expect(end?.id).toBe(proxy.decisions()[0]?.id);
   });
 
-  it.each([
+  test.each([
     ['a deny rule', connectTo('denied.test:443'), 403, 'deny_rule'],
     ['a name with a private address', connectTo('inner.test:443'), 403, 'non_public_address'],
     ['a private address', connectTo('10.0.0.1:443'), 403, 'non_public_address'],

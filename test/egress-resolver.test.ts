@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { connectionOf, startTarget } from './helpers/origin.ts';
 import { startBlackHole } from './helpers/origin-black-hole.ts';
 import { failing, type Names, startProxy, startProxyTo } from './helpers/proxy.ts';
@@ -11,7 +11,7 @@ function askFor(addresses: string[]) {
 }
 
 describe('a name whose answer has an address that is not public is denied', () => {
-  it.each([
+  test.each([
     ['loopback', '127.0.0.1'],
     ['private', '10.0.0.1'],
     ['private', '172.16.0.1'],
@@ -49,7 +49,7 @@ describe('a name whose answer has an address that is not public is denied', () =
     ]);
   });
 
-  it.each([
+  test.each([
     ['first', ['10.0.0.1', '8.8.8.8']],
     ['last', ['8.8.8.8', '2606:4700::1111', '10.0.0.1']],
   ])('also when it stands %s among public ones', async (_, addresses) => {
@@ -58,14 +58,14 @@ describe('a name whose answer has an address that is not public is denied', () =
     expect(proxy.decisions()).toMatchObject([{ reason: 'non_public_address' }]);
   });
 
-  it('also by plain HTTP', async () => {
+  test('also by plain HTTP', async () => {
     const proxy = await startProxy({ EGRESS_ALLOW: 'name.test:80' }, { 'name.test': ['10.0.0.1'] });
     const answer = await ask(proxy.port, 'GET http://name.test/ HTTP/1.1\r\nHost: a\r\n\r\n');
     expect(answer.status).toBe(403);
     expect(answer.headers.get('proxy-status')).toContain('error=destination_ip_prohibited');
   });
 
-  it('with the rule of a deny list that covers the address', async () => {
+  test('with the rule of a deny list that covers the address', async () => {
     const env = { ...ALLOW, EGRESS_DENY_OWN: '8.8.8.0/24' };
     const proxy = await startProxy(env, { 'name.test': ['1.1.1.1', '8.8.8.8'] });
     expect((await ask(proxy.port, connectTo('name.test:443'))).status).toBe(403);
@@ -76,7 +76,7 @@ describe('a name whose answer has an address that is not public is denied', () =
 });
 
 describe('a look-up that brings nothing', () => {
-  it.each<[code: string, status: number, answer: Names[string]]>([
+  test.each<[code: string, status: number, answer: Names[string]]>([
     ['ENOTFOUND', 502, failing('ENOTFOUND')],
     ['EAI_AGAIN', 502, failing('EAI_AGAIN')],
     ['ENODATA', 502, []],
@@ -94,7 +94,7 @@ describe('a look-up that brings nothing', () => {
 });
 
 describe('the address that is dialled', () => {
-  it('is the one that was checked: a name is looked up once', async () => {
+  test('is the one that was checked: a name is looked up once', async () => {
     const target = await startTarget();
     const trap = await startTarget(undefined, '127.0.0.9');
     const answers = [['127.0.0.1'], ['127.0.0.9'], ['10.0.0.1']];
@@ -111,7 +111,7 @@ describe('the address that is dialled', () => {
     expect(trap.sockets).toHaveLength(0);
   });
 
-  it.each([
+  test.each([
     ['IPv6', 'IPv4', ['::1', '127.0.0.1']],
     ['IPv4', 'IPv6', ['127.0.0.1', '::1']],
   ])('is of the other family when %s is dead and %s is not', async (_, family, addresses) => {
@@ -127,7 +127,7 @@ describe('the address that is dialled', () => {
     expect(proxy.decisions()).toMatchObject([{ decision: 'allow', address: alive }]);
   });
 
-  it.skipIf(process.platform !== 'linux')(
+  test.skipIf(process.platform !== 'linux')(
     'is of the other family when the first does not answer (Linux: a full backlog)',
     async () => {
       const target = await startTarget(undefined, '::1');
@@ -141,7 +141,7 @@ describe('the address that is dialled', () => {
     },
   );
 
-  it('is none when all are dead: 502, and the last error', async () => {
+  test('is none when all are dead: 502, and the last error', async () => {
     const proxy = await startProxyTo(1);
     const answer = await ask(proxy.port, connectTo('origin.test:1'));
     expect(answer.status).toBe(502);
@@ -155,7 +155,7 @@ describe('the address that is dialled', () => {
 });
 
 describe('slow look-ups', () => {
-  it('that nobody waits for any more do not hold up later ones', async () => {
+  test('that nobody waits for any more do not hold up later ones', async () => {
     const target = await startTarget();
     let release: (addresses: string[]) => void = () => undefined;
     const slow = () =>

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createEgressServer } from '../src/egress/server.ts';
 import { DecisionLog } from '../src/log/decision-log.ts';
 import { createLogger } from '../src/log/logger.ts';
@@ -25,7 +25,7 @@ afterEach(() => {
 describe('what is no HTTP/1.1', () => {
   const hello = `\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03${'\x00'.repeat(500)}`;
 
-  it.each([
+  test.each([
     ['garbage', '\x00\x01\x02\r\n\r\n', '\\x00\\x01\\x02'],
     ['a TLS ClientHello', hello, '\\x16\\x03\\x01'],
     ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', '*'],
@@ -47,7 +47,7 @@ describe('what is no HTTP/1.1', () => {
     ]);
   });
 
-  it('gets its answer at any size', async () => {
+  test('gets its answer at any size', async () => {
     const proxy = await startProxy();
     const client = await RawClient.connect(proxy.port);
     await client.sendAll('\x00'.repeat(16 * 1024 * 1024));
@@ -55,7 +55,7 @@ describe('what is no HTTP/1.1', () => {
     expect(proxy.decisions()).toHaveLength(1);
   });
 
-  it('is no part of an answer that is still under way', async () => {
+  test('is no part of an answer that is still under way', async () => {
     const target = await startAnswering('HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello');
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -67,7 +67,7 @@ describe('what is no HTTP/1.1', () => {
     expect(await proxy.ends(1)).toMatchObject([{ error: 'ECANCELED' }]);
   });
 
-  it('in the chunks of an upload ends the upload', async () => {
+  test('in the chunks of an upload ends the upload', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -84,7 +84,7 @@ describe('what is no HTTP/1.1', () => {
 describe('a client that vanishes', () => {
   const silent = () => new Promise<string[]>(() => undefined);
 
-  it.each([
+  test.each([
     ['before it says anything', ''],
     ['in the middle of a header', 'CONNECT origin.te'],
     ['during the look-up', connectTo('slow.test:443')],
@@ -134,7 +134,7 @@ describe('a client that vanishes', () => {
     for (const line of proxy.decisions()) expect(line.client).toBe('127.0.0.1');
   });
 
-  it.skipIf(process.platform !== 'linux')(
+  test.skipIf(process.platform !== 'linux')(
     'while the list of clients is looked up causes no connection (Linux: any 127/8 address)',
     async () => {
       const target = await startTarget();
@@ -163,7 +163,7 @@ describe('a client that vanishes', () => {
     },
   );
 
-  it('from a tunnel takes the connection to the target along', async () => {
+  test('from a tunnel takes the connection to the target along', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
@@ -174,7 +174,7 @@ describe('a client that vanishes', () => {
     await proxy.ends(1);
   });
 
-  it('while its answers queue takes all of them along', async () => {
+  test('while its answers queue takes all of them along', async () => {
     const target = await startAnswering('HTTP/1.1 200 OK\r\n\r\nfor ever');
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -190,7 +190,7 @@ describe('a client that vanishes', () => {
 });
 
 describe('a slow header', () => {
-  it('is not waited for', async () => {
+  test('is not waited for', async () => {
     const logger = createLogger('info', { write: () => undefined });
     const server = createEgressServer(
       {

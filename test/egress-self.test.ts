@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startTarget } from './helpers/origin.ts';
 import { startProxy, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo, RawClient } from './helpers/raw-client.ts';
@@ -22,7 +22,7 @@ const EVERYWHERE = {
 };
 
 describe("the proxy's own listeners are never reached", () => {
-  it.each([
+  test.each([
     '127.0.0.1',
     '127.0.0.2',
     '127.255.255.254',
@@ -44,7 +44,7 @@ describe("the proxy's own listeners are never reached", () => {
     }
   });
 
-  it.each(['127.0.0.1', '127.0.0.9', '0.0.0.0', '::1', '::'])(
+  test.each(['127.0.0.1', '127.0.0.9', '0.0.0.0', '::1', '::'])(
     'by way of a name that resolves to %s',
     async (address) => {
       const proxy = await startProxy(EVERYWHERE, { 'self.test': ['8.8.8.8', address] });
@@ -55,7 +55,7 @@ describe("the proxy's own listeners are never reached", () => {
     },
   );
 
-  it('also in report mode', async () => {
+  test('also in report mode', async () => {
     const proxy = await startProxy({ EGRESS_MODE: 'report' });
     const answer = await ask(proxy.port, connectTo(`127.0.0.1:${proxy.ports.admin}`));
     expect(answer.status).toBe(403);
@@ -63,7 +63,7 @@ describe("the proxy's own listeners are never reached", () => {
 });
 
 describe.skipIf(process.platform !== 'linux')('EGRESS_CLIENTS (Linux: any 127/8 address)', () => {
-  it('are never reached, by address or by name', async () => {
+  test('are never reached, by address or by name', async () => {
     const target = await startTarget(undefined, '127.0.0.2');
     const proxy = await startProxy(
       {
@@ -80,7 +80,7 @@ describe.skipIf(process.platform !== 'linux')('EGRESS_CLIENTS (Linux: any 127/8 
     expect(target.sockets).toHaveLength(0);
   });
 
-  it.each([
+  test.each([
     ['a tunnel', connectTo('origin.test:443'), 'connect', 'origin.test'],
     ['plain HTTP', 'GET http://origin.test/ HTTP/1.1\r\nHost: a\r\n\r\n', 'http', 'origin.test'],
     ['a bad target', connectTo('origin.test'), 'connect', 'origin.test'],
@@ -97,7 +97,7 @@ describe.skipIf(process.platform !== 'linux')('EGRESS_CLIENTS (Linux: any 127/8 
     expect(proxy.lookups).toEqual([]);
   });
 
-  it('let in those that a name stands for', async () => {
+  test('let in those that a name stands for', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(
       target.port,

@@ -1,7 +1,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { alternateFamilies, DialError, deadline, dial, dialUnix } from '../src/net/dial.ts';
 import { reset } from '../src/net/reset.ts';
 import { splice } from '../src/net/splice.ts';
@@ -36,7 +36,7 @@ async function pair(kind: 'tcp' | 'unix'): Promise<{ near: Socket; far: Socket }
 }
 
 describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kind) => {
-  it('carries both ways and ends in good order', async () => {
+  test('carries both ways and ends in good order', async () => {
     const [a, b] = [await pair('tcp'), await pair(kind)];
     const over = splice(a.near, b.near, 0);
     b.far.pipe(b.far);
@@ -46,7 +46,7 @@ describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kin
     expect(await over).toBeUndefined();
   });
 
-  it.each(['near', 'far'] as const)('breaks both when the %s one breaks', async (which) => {
+  test.each(['near', 'far'] as const)('breaks both when the %s one breaks', async (which) => {
     const [a, b] = [await pair('tcp'), await pair(kind)];
     const over = splice(a.near, b.near, 0);
     const broken = which === 'near' ? b.far : a.far;
@@ -58,13 +58,13 @@ describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kin
     await soon(() => expect(other.readableEnded || other.destroyed).toBe(true));
   });
 
-  it('ends both when idle', async () => {
+  test('ends both when idle', async () => {
     const [a, b] = [await pair('tcp'), await pair(kind)];
     expect(await splice(a.near, b.near, 20)).toBe('idle_timeout');
     expect([a.near.destroyed, b.near.destroyed]).toEqual([true, true]);
   });
 
-  it('ends a client that does not take what is left of a closed upstream', async () => {
+  test('ends a client that does not take what is left of a closed upstream', async () => {
     const [a, b] = [await pair('tcp'), await pair(kind)];
     // The kernel's buffers are full, the proxy's own are not: the upstream can come to its end.
     while (a.near.writableLength === 0) a.near.write(Buffer.alloc(1024));
@@ -77,7 +77,7 @@ describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kin
     expect(await over).toBe('idle_timeout');
   });
 
-  it.each(['closed', 'destroyed'] as const)('ends the other if one is %s', async (state) => {
+  test.each(['closed', 'destroyed'] as const)('ends the other if one is %s', async (state) => {
     for (const which of ['a', 'b'] as const) {
       const sockets = { a: (await pair('tcp')).near, b: (await pair(kind)).near };
       sockets[which].destroy();
@@ -89,7 +89,7 @@ describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kin
 });
 
 describe('reset', () => {
-  it.each<[state: string, prepare: (socket: Socket) => unknown, seen: string]>([
+  test.each<[state: string, prepare: (socket: Socket) => unknown, seen: string]>([
     ['idle', () => undefined, 'ECONNRESET'],
     ['ending', (socket) => socket.end(), 'end'],
     ['reset before', (socket) => socket.resetAndDestroy(), 'ECONNRESET'],
@@ -106,7 +106,7 @@ describe('reset', () => {
     expect(await how).toBe(seen);
   });
 
-  it('tells the other end that something is missing when not all could be written', async () => {
+  test('tells the other end that something is missing when not all could be written', async () => {
     const { near, far } = await pair('tcp');
     near.end(Buffer.alloc(32 * 1024 * 1024));
     reset(near);
@@ -121,7 +121,7 @@ describe('reset', () => {
 });
 
 describe('dial', () => {
-  it.each([
+  test.each([
     [[], []],
     [['1'], ['1']],
     [
@@ -136,7 +136,7 @@ describe('dial', () => {
     expect(alternateFamilies(addresses)).toEqual(order);
   });
 
-  it('ends with its signal, also one that was aborted before', async () => {
+  test('ends with its signal, also one that was aborted before', async () => {
     const { controller, clear } = deadline(60_000);
     clear();
     controller.abort(new DialError('ECANCELED'));
@@ -145,7 +145,7 @@ describe('dial', () => {
     });
   });
 
-  it('of nothing, or of a unix socket that is not there, is an error', async () => {
+  test('of nothing, or of a unix socket that is not there, is an error', async () => {
     const { signal } = new AbortController();
     await expect(dial([], 1, signal)).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' });
     await expect(dialUnix('/nowhere.sock', signal)).rejects.toMatchObject({ code: 'ENOENT' });

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { connectionOf, startTarget } from './helpers/origin.ts';
 import { startProxy, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo } from './helpers/raw-client.ts';
@@ -57,7 +57,7 @@ const MALFORMED = [
 ];
 
 describe('a CONNECT target that is not host:port', () => {
-  it.each(MALFORMED)('%s is refused with 400 and logged as it came', async (target) => {
+  test.each(MALFORMED)('%s is refused with 400 and logged as it came', async (target) => {
     const proxy = await startProxy(ALLOW, NAMES);
     const answer = await ask(proxy.port, connectTo(target));
     expect(answer.status).toBe(400);
@@ -68,7 +68,7 @@ describe('a CONNECT target that is not host:port', () => {
     expect(proxy.lookups).toEqual([]);
   });
 
-  it.each([
+  test.each([
     ['NUL', 'ok.test\0.evil.test:443'],
     ['a tab', 'ok.test\t:443'],
     ['a space', 'ok.test :443'],
@@ -84,7 +84,7 @@ describe('a CONNECT target that is not host:port', () => {
 });
 
 describe('an absolute-form target that is not plain http://host', () => {
-  it.each([
+  test.each([
     ['/', 'origin-form'],
     ['/healthz', 'origin-form'],
     ['*', 'asterisk-form'],
@@ -119,7 +119,7 @@ describe('an absolute-form target that is not plain http://host', () => {
 });
 
 describe('a target in another spelling', () => {
-  it.each([
+  test.each([
     ['ORIGIN.Test', 'origin.test'],
     ['origin.test.', 'origin.test'],
     ['[::FFFF:127.0.0.1]', '127.0.0.1'],
@@ -135,7 +135,7 @@ describe('a target in another spelling', () => {
     await connectionOf(target);
   });
 
-  it.each([
+  test.each([
     ['ok.test:80', 'ok.test:80'],
     ['evil.test:443', 'evil.test'],
     ['EVIL.test.:443', 'evil.test'],

@@ -1,17 +1,14 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { ProxyAgent, request } from 'undici';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startHttp } from './helpers/origin.ts';
 import { startProxyTo, type TestProxy } from './helpers/proxy.ts';
 import { cleanUp } from './helpers/proxy-cleanup.ts';
 import { type Certificate, createCertificate, startEchoTls } from './helpers/tls.ts';
+import { isMissing } from './helpers/tools.ts';
 
 const run = promisify(execFile);
-
-function isMissing(tool: string, question = '--version'): boolean {
-  return spawnSync(tool, [question]).status !== 0;
-}
 
 const noOpenssl = isMissing('openssl', 'version');
 
@@ -86,18 +83,21 @@ describe.each([
   ["undici's ProxyAgent", undici, false],
   ["Python's urllib", python, isMissing('python3')],
 ] as const)('%s', (_, tool, missing) => {
-  it.skipIf(missing || noOpenssl)('gets through by HTTPS in a tunnel (needs openssl)', async () => {
-    const certificate = createCertificate();
-    const { port } = await startEchoTls(certificate);
-    const proxy = await startProxyTo(port);
-    const url = `https://origin.test:${port}/path`;
-    expect(await tool.post(url, proxy, certificate)).toEqual([200, 'POST /path ping']);
-    expect(proxy.decisions()).toMatchObject([
-      { decision: 'allow', via: 'connect', method: 'CONNECT', host: 'origin.test', port },
-    ]);
-  });
+  test.skipIf(missing || noOpenssl)(
+    'gets through by HTTPS in a tunnel (needs openssl)',
+    async () => {
+      const certificate = createCertificate();
+      const { port } = await startEchoTls(certificate);
+      const proxy = await startProxyTo(port);
+      const url = `https://origin.test:${port}/path`;
+      expect(await tool.post(url, proxy, certificate)).toEqual([200, 'POST /path ping']);
+      expect(proxy.decisions()).toMatchObject([
+        { decision: 'allow', via: 'connect', method: 'CONNECT', host: 'origin.test', port },
+      ]);
+    },
+  );
 
-  it.skipIf(missing)('gets through by plain HTTP', async () => {
+  test.skipIf(missing)('gets through by plain HTTP', async () => {
     const { port } = await startHttp((request, response) => {
       response.write(`${request.method} ${request.url} `);
       request.pipe(response);
@@ -110,7 +110,7 @@ describe.each([
     ]);
   });
 
-  it.skipIf(missing)('is denied a tunnel', async () => {
+  test.skipIf(missing)('is denied a tunnel', async () => {
     const proxy = await startProxyTo(443);
     const [status, text] = await tool.post('https://evil.test/', proxy);
     expect(status).toBe(403);
@@ -118,7 +118,7 @@ describe.each([
     expect(proxy.decisions()).toMatchObject([{ reason: 'not_allowed', host: 'evil.test' }]);
   });
 
-  it.skipIf(missing)('is denied plain HTTP, and told the line to add', async () => {
+  test.skipIf(missing)('is denied plain HTTP, and told the line to add', async () => {
     const proxy = await startProxyTo(443);
     const [status, text] = await tool.post('http://evil.test/', proxy);
     expect(status).toBe(403);

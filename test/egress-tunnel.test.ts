@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { connectionOf, startServer, startTarget } from './helpers/origin.ts';
 import { soon, startProxy, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo, openTunnel, RawClient } from './helpers/raw-client.ts';
@@ -7,7 +7,7 @@ import { ask, connectTo, openTunnel, RawClient } from './helpers/raw-client.ts';
 const MIB = 1024 * 1024;
 
 describe('early bytes, sent together with CONNECT', () => {
-  it('reach the target after the allow, in order with what follows', async () => {
+  test('reach the target after the allow, in order with what follows', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -17,7 +17,7 @@ describe('early bytes, sent together with CONNECT', () => {
     await soon(() => expect(target.received).toEqual(['early late']));
   });
 
-  it('wait for a slow look-up', async () => {
+  test('wait for a slow look-up', async () => {
     const target = await startTarget();
     let found: (addresses: string[]) => void = () => undefined;
     const lookup = new Promise<string[]>((resolve) => {
@@ -34,7 +34,7 @@ describe('early bytes, sent together with CONNECT', () => {
     await soon(() => expect(target.received).toEqual(['early and later']));
   });
 
-  it('go nowhere when the target is denied', async () => {
+  test('go nowhere when the target is denied', async () => {
     const target = await startTarget();
     const proxy = await startProxy({}, { 'origin.test': ['127.0.0.1'] });
     const answer = await ask(proxy.port, `${connectTo(`origin.test:${target.port}`)}secret`);
@@ -44,7 +44,7 @@ describe('early bytes, sent together with CONNECT', () => {
     expect(proxy.lookups).toEqual([]);
   });
 
-  it('of any size do not cost a denied client its answer', async () => {
+  test('of any size do not cost a denied client its answer', async () => {
     const proxy = await startProxy();
     const client = await RawClient.connect(proxy.port);
     await client.sendAll(connectTo('evil.test:443') + 'x'.repeat(16 * MIB));
@@ -52,7 +52,7 @@ describe('early bytes, sent together with CONNECT', () => {
     expect(await client.untilEnded()).toBe('end');
   });
 
-  it('are no second request after a denied one', async () => {
+  test('are no second request after a denied one', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
@@ -65,7 +65,7 @@ describe('early bytes, sent together with CONNECT', () => {
 });
 
 describe('half-close', () => {
-  it('of the client: the target reads the end, and may still answer', async () => {
+  test('of the client: the target reads the end, and may still answer', async () => {
     const target = await startTarget((socket) => socket.once('end', () => socket.end('answer')));
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
@@ -76,7 +76,7 @@ describe('half-close', () => {
     expect(await proxy.ends(1)).toMatchObject([{ bytes_out: 8, bytes_in: 6 }]);
   });
 
-  it('of the target: the client reads the end, and may still send', async () => {
+  test('of the target: the client reads the end, and may still send', async () => {
     const target = await startTarget((socket) => socket.end('greeting'));
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
@@ -91,7 +91,7 @@ describe('half-close', () => {
 });
 
 describe('a reset', () => {
-  it('by the target reaches the client as a reset', async () => {
+  test('by the target reaches the client as a reset', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
@@ -100,7 +100,7 @@ describe('a reset', () => {
     expect(await proxy.ends(1)).toMatchObject([{ error: 'ECONNRESET' }]);
   });
 
-  it('by the client reaches the target as a reset', async () => {
+  test('by the client reaches the target as a reset', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
@@ -113,7 +113,7 @@ describe('a reset', () => {
     expect(await proxy.ends(1)).toMatchObject([{ error: 'ECONNRESET' }]);
   });
 
-  it('right after the connection was accepted is no fault of the proxy', async () => {
+  test('right after the connection was accepted is no fault of the proxy', async () => {
     const target = await startServer((socket) => socket.resetAndDestroy());
     const proxy = await startProxyTo(target.port, { EGRESS_MAX_CONNECTIONS: '1' });
     for (let count = 1; count <= 20; count += 1) {
@@ -130,7 +130,7 @@ describe('a reset', () => {
 });
 
 describe('large streams', () => {
-  it('pass both ways at once, byte for byte', async () => {
+  test('pass both ways at once, byte for byte', async () => {
     const size = 64 * MIB;
     const chunk = Buffer.alloc(MIB, 'whisper-proxy ');
     const target = await startServer((socket) => socket.pipe(socket));
@@ -152,7 +152,7 @@ describe('large streams', () => {
     expect(await proxy.ends(1)).toMatchObject([{ bytes_out: size, bytes_in: size }]);
   });
 
-  it.each(['target', 'client'] as const)('stop while the %s does not read', async (slow) => {
+  test.each(['target', 'client'] as const)('stop while the %s does not read', async (slow) => {
     const target = await startServer((socket) => socket.pause());
     const proxy = await startProxyTo(target.port);
     const client = await openTunnel(proxy.port, `origin.test:${target.port}`);

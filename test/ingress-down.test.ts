@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import type { Resolve } from '../src/net/resolve.ts';
+import { freePort } from './helpers/free-port.ts';
 import { ask, startIngress } from './helpers/ingress.ts';
-import { freePort, startRawUpstream, startUpstream } from './helpers/upstream.ts';
+import { startRawUpstream, startUpstream } from './helpers/upstream.ts';
 
 const LOADING =
   /^whisper-proxy: whisper does not listen at [^\n]+ \(E[A-Z]+\)\. It may still be loading its model; try again in a few seconds\.\n$/;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { freePort } from './helpers/free-port.ts';
 import { ask, askRaw, startIngress } from './helpers/ingress.ts';
-import { freePort, startUpstream } from './helpers/upstream.ts';
+import { startUpstream } from './helpers/upstream.ts';
 
 describe('ingress is no way out', () => {
   test.each([

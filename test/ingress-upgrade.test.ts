@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, test, vi } from 'vitest';
+import { freePort } from './helpers/free-port.ts';
 import { askRaw, open, readUntil, startIngress } from './helpers/ingress.ts';
 import { handshake } from './helpers/ingress-websocket.ts';
 import { isMissing } from './helpers/tools.ts';
-import { freePort, readBody, startUpstream } from './helpers/upstream.ts';
+import { readBody, startUpstream } from './helpers/upstream.ts';
 
 const upgrade = (protocol: string, method = 'GET', fields = '') =>
   `${method} //x?y HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n` +

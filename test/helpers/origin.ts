@@ -54,15 +54,6 @@ export function startHttp(listener: RequestListener): Promise<Origin> {
   return start(createHttpServer(listener), '127.0.0.1', []);
 }
 
-/** A port on which nothing listens. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 /** Waits until a server got its connection with that index. */
 export function connectionOf(origin: Origin, index = 0): Promise<Socket> {
   return soon(() => {

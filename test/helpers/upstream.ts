@@ -70,16 +70,6 @@ export function startCanned(answer: string): Promise<Upstream<ReturnType<typeof 
   return startRawUpstream((socket) => void socket.end(answer, 'latin1'));
 }
 
-/** A port where nothing listens. */
-export async function freePort(): Promise<number> {
-  const server = createNetServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 /** Reads a request to its end. */
 export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
