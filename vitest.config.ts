@@ -5,6 +5,7 @@ const ALONE = ['test/ingress-silence.test.ts'];
 
 export default defineConfig({
   test: {
+    reporters: ['default', './test/helpers/skip-reporter.ts'],
     // Most of them wait for something, so there may be more than there are cores.
     maxWorkers: 3,
     testTimeout: 20_000,

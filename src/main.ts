@@ -11,8 +11,8 @@ const program = new Command('whisper-proxy')
   .showHelpAfterError();
 
 program
-  .command('serve', { isDefault: true })
-  .description('run the proxy, configured by the environment and CONFIG_FILE')
+  .command('serve')
+  .description('run the proxy, configured by the environment and CONFIG_FILE (the default)')
   .option('--local', 'try it on loopback: a stand-in for whisper, unless UPSTREAM is set')
   .action(serve);
 program
@@ -24,4 +24,5 @@ program
   .description('ask the running proxy whether it is well; for HealthCmd')
   .action(health);
 
-await program.parseAsync();
+const [, , ...args] = process.argv;
+await program.parseAsync(args.length > 0 ? args : ['serve'], { from: 'user' });

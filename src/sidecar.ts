@@ -23,8 +23,7 @@ export interface Addresses {
 }
 
 const LOOPBACK: TcpAddress = { kind: 'tcp', host: '127.0.0.1', port: 0 };
-const REPORT_WARNING =
-  'EGRESS_MODE=report: what no allow rule covers is let through, so whisper is not locked in';
+const REPORT_WARNING = 'EGRESS_MODE=report: what no allow rule covers is let through';
 const REPORT_EVERY_MS = 600_000;
 
 /** The whole proxy: its listeners, what they share, their beginning and their end. */

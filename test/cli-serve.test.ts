@@ -1,4 +1,5 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,16 @@ function run(args: string[], env: Record<string, string>, options = {}): Cli {
   const cli = new Cli(args, env, options);
   started.push(cli);
   return cli;
+}
+
+/** Asks a forward proxy for a URI. @returns the status. */
+function ask(egress: string, uri: string): Promise<number | undefined> {
+  const [host, port] = egress.split(':');
+  return new Promise((resolve, reject) => {
+    const outgoing = httpRequest({ host, port, path: uri, headers: { host: 'x' }, agent: false });
+    outgoing.once('error', reject).once('response', ({ statusCode }) => resolve(statusCode));
+    outgoing.end();
+  });
 }
 
 afterEach(async () => {
@@ -87,6 +98,16 @@ describe('the start', () => {
     expect(await cli.exit()).not.toBe(0);
     expect(cli.stderr).toMatch(/Usage: whisper-proxy/);
   });
+});
+
+test('without a log nothing is decided: it ends before the answer leaves', async () => {
+  const cli = run([], SERVE);
+  const { egress } = await cli.addresses();
+  cli.child.stdout?.destroy();
+  const answer = ask(egress, 'http://hf.co/').catch((error: Error) => error.message);
+  expect(await cli.exit()).toBe(1);
+  expect(await answer).toMatch(/ECONNRESET|socket hang up/);
+  expect(cli.stderr).toMatch(/the log cannot be written/);
 });
 
 describe('health', () => {

@@ -134,8 +134,8 @@ describe('values', () => {
     ['INGRESS_LISTEN', '[127.0.0.1]:7860', /address:port/],
     ['INGRESS_LISTEN', '127.0.0.1:65536', /address:port/],
     ['EGRESS_LISTEN', 'unix:/run/x.sock', /address:port/],
-    ['INGRESS_CLIENTS', '10.0.0.1/24', /10\.0\.0\.1\/24 is neither/],
-    ['EGRESS_CLIENTS', 'a b! c', /b! is neither/],
+    ['INGRESS_CLIENTS', '10.0.0.1/24', /not: 10\.0\.0\.1\/24/],
+    ['EGRESS_CLIENTS', 'a b! c', /not: b!/],
     ['EGRESS_IDLE_TIMEOUT', '5', /5m/],
     ['EGRESS_IDLE_TIMEOUT', '0s', /5m/],
     ['EGRESS_IDLE_TIMEOUT', '-1s', /5m/],
@@ -173,6 +173,19 @@ describe('values', () => {
   test('a unix socket has no client addresses', () => {
     const env = { ...BASE, INGRESS_LISTEN: 'unix:/run/x.sock', INGRESS_CLIENTS: '10.0.0.1' };
     expect(faults(env)).toMatch(/INGRESS_CLIENTS.*leave it unset/);
+  });
+
+  test('two listeners at one address are named both', () => {
+    const text = faults({ ...BASE, INGRESS_LISTEN: '127.0.0.1:80', EGRESS_LISTEN: '127.0.0.1:80' });
+    expect(text).toMatch(/EGRESS_LISTEN="127\.0\.0\.1:80": INGRESS_LISTEN listens at/);
+    expect(faults({ ...BASE, EGRESS_LISTEN: '127.0.0.1:0', ADMIN_LISTEN: '127.0.0.1:0' })).toBe(
+      'no fault',
+    );
+  });
+
+  test('every client that is none is named', () => {
+    const text = faults({ ...BASE, EGRESS_CLIENTS: '10.89.77.3:80 whisper/24 10.89.77.3' });
+    expect(text).toMatch(/these are not: 10\.89\.77\.3:80, whisper\/24$/);
   });
 
   test('the token is never told', () => {
@@ -228,7 +241,9 @@ describe('the file', () => {
   });
 
   test('CONFIG_FILE itself cannot stand in it', () => {
-    expect(faults({ ...BASE, CONFIG_FILE: write('CONFIG_FILE=/x\n') })).toMatch(/no such variable/);
+    expect(faults({ ...BASE, CONFIG_FILE: write('CONFIG_FILE=/x\n') })).toMatch(
+      /belongs in the environment/,
+    );
   });
 
   test('one that is missing is a fault, but not where the image expects it', () => {

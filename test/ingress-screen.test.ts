@@ -45,6 +45,16 @@ describe('ingress is no way out', () => {
     expect(lines()).toMatchObject([{ reason: 'bad_target', host: 'http://evil/' }]);
   });
 
+  test.each(['GARBAGE', 'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x', 'GET /\x01 HTTP/1.1'])(
+    'what cannot be read is refused and logged (%j)',
+    async (head) => {
+      const { port, lines } = await startIngress({ UPSTREAM: 'embedded' });
+      const answer = await askRaw(port, `${head}\r\n\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 400 .*x-whisper-proxy-reason: bad_target/is);
+      expect(lines()).toMatchObject([{ reason: 'bad_target', host: null }]);
+    },
+  );
+
   test('two Host fields are refused: whisper might believe the other one', async () => {
     const { port, lines } = await startIngress({ UPSTREAM: 'embedded' });
     const head = 'GET /config HTTP/1.1\r\nHost: whisper\r\nHost: evil\r\nConnection: close\r\n\r\n';

@@ -19,6 +19,7 @@ export async function health(): Promise<void> {
       bodyTimeout: TIMEOUT_MS,
       reset: true,
     });
+    if (statusCode === 401) throw new Error('it wants a token; set ADMIN_TOKEN to the one it has');
     if (statusCode !== 200) throw new Error(`it answered with status ${statusCode}`);
     process.stdout.write(describe((await body.json()) as Health));
   } catch (error) {

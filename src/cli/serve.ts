@@ -1,6 +1,6 @@
 import { type Config, readConfig } from '../config/config.ts';
 import { formatListenAddress } from '../config/values.ts';
-import { createLogger, type Logger } from '../log/logger.ts';
+import { createLogger, endWithoutLog, type Logger } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
 import { systemResolve } from '../net/resolve.ts';
 import { type Addresses, Sidecar } from '../sidecar.ts';
@@ -44,6 +44,7 @@ function localPresets(demoAddress: string): Record<string, string> {
 function createServeLogger({ log }: Config, asRows: boolean): Logger {
   if (!asRows) return createLogger(log.level);
   const { stdout } = process;
+  stdout.on('error', endWithoutLog);
   const colour = stdout.isTTY && !process.env.NO_COLOR;
   return createLogger(
     log.level,

@@ -4,6 +4,7 @@ import { parseRule, type Rule, RuleError } from '../policy/rules.ts';
 import type { Fault } from './env-file.ts';
 import { type Environment, readSources, type Sources } from './sources.ts';
 import {
+  formatListenAddress,
   type ListenAddress,
   oneOf,
   parseBoolean,
@@ -172,7 +173,7 @@ function readRules({ assignments, faults }: Sources, list: 'ALLOW' | 'DENY'): Ru
   return rules;
 }
 
-function checkTogether({ ingress, admin }: Config, { assignments, faults }: Sources): void {
+function checkTogether({ ingress, egress, admin }: Config, { assignments, faults }: Sources): void {
   const fault = (name: VariableName, message: string) => {
     const assignment = assignments.get(name);
     faults.push({
@@ -187,6 +188,18 @@ function checkTogether({ ingress, admin }: Config, { assignments, faults }: Sour
       'INGRESS_CLIENTS',
       'a unix socket has no client addresses; leave it unset, the permissions of the socket decide',
     );
+  }
+  const taken = new Map<string, string>();
+  for (const [name, listen] of [
+    ['INGRESS_LISTEN', ingress.listen],
+    ['EGRESS_LISTEN', egress.listen],
+    ['ADMIN_LISTEN', admin.listen],
+  ] as const) {
+    if (listen?.kind !== 'tcp' || listen.port === 0) continue;
+    const where = formatListenAddress(listen);
+    const other = taken.get(where);
+    if (other) fault(name, `${other} listens at ${where} too; give each a port of its own`);
+    taken.set(where, name);
   }
   const loopback = /^(?:127\.|::1$)/;
   if (admin.listen && !loopback.test(admin.listen.host) && !assignments.has('ADMIN_TOKEN')) {

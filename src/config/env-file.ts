@@ -57,7 +57,8 @@ function parseLine(content: string): { name: string; value: string } | Omit<Faul
   const name = content.slice(0, equals);
   const text = content.slice(equals + 1).trim();
   if (!NAME.test(name)) {
-    return fault(null, content, 'a line must be NAME=value, with no space around the name');
+    const message = 'a name has letters, digits and _ only, and no space around it';
+    return fault(null, content, message);
   }
   const quoted = QUOTED.exec(text);
   const value = quoted?.[1] ?? quoted?.[2] ?? text;

@@ -58,15 +58,14 @@ export function parseListenAddress(text: string): ListenAddress {
 
 /** A list of clients: addresses, networks and names. @throws ValueError */
 export function parseClients(text: string): ClientRule[] {
-  return splitList(text).map((item) => {
-    const client = parseClient(item);
-    if (client === null) {
-      throw new ValueError(
-        `${item} is neither an address, nor a network (10.0.0.0/24), nor a name`,
-      );
-    }
-    return client;
-  });
+  const items = splitList(text);
+  const clients = items.map(parseClient);
+  const bad = items.filter((_, index) => clients[index] === null);
+  if (bad.length > 0) {
+    const message = 'a client is an address, a network (10.0.0.0/24) or a name';
+    throw new ValueError(`${message}, which these are not: ${bad.join(', ')}`);
+  }
+  return clients.filter((client) => client !== null);
 }
 
 /** `500ms`, `10s`, `5m`, `1h`. @returns milliseconds. @throws ValueError */

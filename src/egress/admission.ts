@@ -96,6 +96,7 @@ export class Admissions {
         this.#isForbidden,
       );
       if (final.decision === 'deny') return progress.deny(final);
+      progress.address = addresses[0] ?? null;
       const { socket, address } = await dialAny(addresses, target.port, controller.signal);
       const recorded = progress.record(final, address);
       return { admitted: true, target, socket, end: this.#ender(recorded, socket) };
@@ -149,6 +150,8 @@ function denial(reason: Reason, rule: string | null = null): Verdict {
 /** What is known of an attempt so far, and its line in the log. */
 class Progress {
   target: Target | null = null;
+  /** The first of the checked addresses, for those that cannot be reached. */
+  address: string | null = null;
   readonly #attempt: Attempt;
   readonly #log: DecisionLog;
   #fault: string | undefined;
@@ -188,7 +191,7 @@ class Progress {
   }
 
   deny(verdict: Verdict, error?: string): Admission {
-    this.record(verdict, verdict.address ?? null, error);
+    this.record(verdict, verdict.address ?? this.address, error);
     return { admitted: false, answer: answerTo(verdict, this.target, error ?? this.#fault) };
   }
 }

@@ -54,7 +54,7 @@ export function answerTo(verdict: Verdict, target: Target | null, detail = ''): 
 export function answerToFailure(target: Target, code: string): Answer {
   const [status, type] = EXCHANGE_FAILURES[code] ?? [502, 'http_protocol_error'];
   const where = formatHostPort(target.host, target.port);
-  const sentence = `${where} is allowed, but it did not answer properly (${code}).`;
+  const sentence = `${where} was not denied, but it did not answer properly (${code}).`;
   return createAnswer({ status, type, reason: 'connect_failed', sentence });
 }
 
@@ -71,9 +71,9 @@ function explain(verdict: Verdict, target: Target | null, detail: string): strin
     case 'bad_target':
       return `${detail || 'the request cannot be read as HTTP'}.`;
     case 'dns_error':
-      return `${where} is allowed, but its name cannot be looked up (${detail}).`;
+      return `${where} was not denied, but its name cannot be looked up (${detail}).`;
     case 'connect_failed':
-      return `${where} is allowed, but cannot be reached (${detail}).`;
+      return `${where} was not denied, but it cannot be reached (${detail}).`;
     default:
       return explainDenial(verdict, target);
   }

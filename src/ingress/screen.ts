@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { type Answer, createAnswer } from '../http/answer.ts';
+import type { Socket } from 'node:net';
+import { type Answer, createAnswer, formatAnswer } from '../http/answer.ts';
 import { values } from '../http/headers.ts';
+import { endWith } from '../http/last-answer.ts';
 import type { DecisionLog } from '../log/decision-log.ts';
 import { type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
@@ -45,7 +47,7 @@ export async function screen(
 /** Writes the line of a denied request to ingress. @param host what it was about. */
 export function logIngress(
   log: DecisionLog,
-  request: IncomingMessage,
+  request: Pick<IncomingMessage, 'socket' | 'method'>,
   reason: Reason,
   host: string | null,
 ): void {
@@ -63,6 +65,40 @@ export function logIngress(
     id: randomBytes(6).toString('hex'),
   });
 }
+
+/** What Node's parser refuses gets its line in the log and an answer like any other denial. */
+export function refuseUnreadable(
+  log: DecisionLog,
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+): void {
+  if (
+    error.code === 'ECONNRESET' ||
+    !socket.writable ||
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  ) {
+    socket.destroy();
+    return;
+  }
+  const refusal = error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE;
+  logIngress(log, { socket }, refusal.reason, null);
+  // Within another answer this one would be taken for a part of it.
+  if (socket.bytesWritten > 0) socket.destroy();
+  else endWith(socket, formatAnswer(createAnswer(refusal)));
+}
+
+const UNREADABLE: Refusal = {
+  status: 400,
+  reason: 'bad_target',
+  type: 'http_request_error',
+  sentence: 'the request cannot be read as HTTP.',
+};
+
+const TOO_LONG: Refusal = {
+  ...UNREADABLE,
+  status: 431,
+  sentence: 'the header of the request is longer than 16 KiB.',
+};
 
 const STRANGER: Refusal = {
   status: 403,

@@ -9,7 +9,7 @@ import { ForeignRedirectError } from './answer.ts';
 import { limitConnections } from './crowd.ts';
 import { createInterceptor, type Exchange } from './exchange.ts';
 import { failureAnswer } from './failure.ts';
-import { logIngress, type ScreenOptions, screen } from './screen.ts';
+import { logIngress, refuseUnreadable, type ScreenOptions, screen } from './screen.ts';
 import { handleUpgrade } from './upgrade.ts';
 import type { UpstreamConnector } from './upstream.ts';
 
@@ -33,6 +33,7 @@ export function createIngress(options: IngressOptions): FastifyInstance {
     requestTimeout: 0,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
+    clientErrorHandler: (error, socket) => refuseUnreadable(options.log, error, socket),
     http: { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS, noDelay: true },
   });
   limitConnections(app.server, options.clients);

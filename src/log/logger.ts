@@ -16,6 +16,19 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination ?? pino.destination({ fd: 1, sync: true }),
+    destination ?? standardOutput(),
   );
+}
+
+/** pino goes on without a log when its reader has gone; we do not: what is not logged is not done. */
+function standardOutput(): DestinationStream {
+  const destination = pino.destination({ fd: 1, sync: true });
+  destination.on('error', endWithoutLog);
+  return destination;
+}
+
+/** Ends the program, since its log can no longer be written. */
+export function endWithoutLog(error: Error): never {
+  process.stderr.write(`whisper-proxy: the log cannot be written (${error.message}), so it ends\n`);
+  process.exit(1);
 }

@@ -43,7 +43,7 @@ export function parseRule(text: string, list: List, group: string | null): Rule 
     label: group === null ? text : `${group} ${text}`,
     group,
     port: rulePort(port, list),
-    match: host.includes('*') ? suffixMatch(host, prefix) : hostMatch(host, prefix, list),
+    match: host.includes('*') ? suffixMatch(host, prefix) : hostMatch(host, prefix, port, list),
   };
 }
 
@@ -105,9 +105,14 @@ function suffixMatch(text: string, prefix: string | undefined): Rule['match'] {
   return { kind: 'suffix', suffix: name };
 }
 
-function hostMatch(text: string, prefix: string | undefined, list: List): Rule['match'] {
+function hostMatch(
+  text: string,
+  prefix: string | undefined,
+  port: string | undefined,
+  list: List,
+): Rule['match'] {
   const parsed = parseHost(text);
-  if (parsed?.kind === 'address') return networkMatch(parsed.host, prefix, list);
+  if (parsed?.kind === 'address') return networkMatch(parsed.host, prefix, port, list);
   if (prefix !== undefined) throw new RuleError('only an address can have a /prefix');
   const name = canonicalName(text);
   if (name === null) {
@@ -118,7 +123,12 @@ function hostMatch(text: string, prefix: string | undefined, list: List): Rule['
   return { kind: 'name', name };
 }
 
-function networkMatch(address: string, prefix: string | undefined, list: List): Rule['match'] {
+function networkMatch(
+  address: string,
+  prefix: string | undefined,
+  port: string | undefined,
+  list: List,
+): Rule['match'] {
   const bits = address.includes(':') ? 128 : 32;
   const length = prefix === undefined ? bits : Number(prefix);
   if (length > bits) throw new RuleError(`the prefix must be from 1 to ${bits}`);
@@ -129,7 +139,8 @@ function networkMatch(address: string, prefix: string | undefined, list: List): 
   const first = networkAddress(network);
   if (first !== address) {
     const block = first.includes(':') ? `[${first}]/${length}` : `${first}/${length}`;
-    throw new RuleError(`it has bits set to the right of its prefix; did you mean ${block}?`);
+    const whole = port === undefined ? block : `${block}:${port}`;
+    throw new RuleError(`it has bits set to the right of its prefix; did you mean ${whole}?`);
   }
   return { kind: 'network', network };
 }
@@ -143,6 +154,7 @@ function canonicalName(text: string): string | null {
 
 function explainShape(text: string): string {
   if (text.includes('://')) return 'write the host alone, without scheme and path';
+  if (/^[^/[\]]*[a-z][^/[\]]*\//i.test(text)) return 'write the host alone, without a path';
   if (isIPv6(text)) return `an IPv6 address needs brackets: [${text}]`;
   if (/^\[[^\]]*\/\d+\]/.test(text))
     return 'the prefix stands behind the brackets: [2001:db8::]/32';
