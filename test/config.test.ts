@@ -190,10 +190,10 @@ describe('values', () => {
 
   test('the token is never told', () => {
     const path = write(
-      'ADMIN_TOKEN="s3cret s3cret"\nADMIN_TOKEN=s3cret\nexport ADMIN_TOKEN=s3cret\n',
+      'ADMIN_TOKEN="s3cret s3cret"\nADMIN_TOKEN=s3cret\nexport ADMIN_TOKEN=s3cret\nadmin_token=s3cret\nUPSTREAM=http://me:s3cret@whisper\n',
     );
     const text = faults({ ...BASE, CONFIG_FILE: path });
-    expect(text).toMatch(/3 faults/);
+    expect(text).toMatch(/5 faults/);
     expect(text).not.toContain('s3cret');
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { startAnswering, startTarget } from './helpers/origin.ts';
+import { startAnswering, startHttp, startTarget } from './helpers/origin.ts';
 import { startProxyTo } from './helpers/proxy.ts';
 import { RawClient } from './helpers/raw-client.ts';
 
@@ -41,6 +41,31 @@ describe('a request that two readers could take for two different ones', () => {
     await proxy.stop();
     expect(target.sockets).toHaveLength(0);
   });
+
+  test.each([
+    ['POST', 'Content-Length: 41'],
+    ['GET', 'Content-Length: 41'],
+    ['GET', 'Transfer-Encoding: chunked'],
+  ])(
+    'the body of a %s whose "%s" stands behind 1000 fields is no request',
+    async (method, field) => {
+      const asked: (string | undefined)[] = [];
+      const target = await startHttp((request, response) => {
+        asked.push(request.url);
+        request.resume().once('end', () => response.end('ok'));
+      });
+      const proxy = await startProxyTo(target.port);
+      const client = await RawClient.connect(proxy.port);
+      const body = field.startsWith('T') ? `29\r\n${SMUGGLED}\r\n0\r\n\r\n` : SMUGGLED;
+      const fields = `${'a:\r\n'.repeat(2000)}${field}`;
+      const url = `http://origin.test:${target.port}/`;
+      client.send(`${method} ${url} HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n${body}`);
+      const { status } = await client.answer();
+      expect([200, 400, 502]).toContain(status);
+      await proxy.stop();
+      expect(asked.filter((path) => path !== '/')).toEqual([]);
+    },
+  );
 
   test('a body that Connection hides is still a body', async () => {
     const target = await startTarget();

@@ -179,14 +179,24 @@ describe('a client that vanishes', () => {
     const proxy = await startProxyTo(target.port);
     const client = await RawClient.connect(proxy.port);
     const get = `GET http://origin.test:${target.port}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
-    client.send(get.repeat(20));
+    client.send(get.repeat(8));
     await client.until('for ever');
-    await soon(() => expect(target.sockets).toHaveLength(20));
+    await soon(() => expect(target.sockets).toHaveLength(8));
     client.socket.resetAndDestroy();
     await soon(() =>
       expect(target.sockets.every((socket) => socket.readableEnded || socket.destroyed)).toBe(true),
     );
   });
+});
+
+test('a connection that asks for more than eight things at once is dropped', async () => {
+  const target = await startAnswering('HTTP/1.1 200 OK\r\n\r\nfor ever');
+  const proxy = await startProxyTo(target.port);
+  const client = await RawClient.connect(proxy.port);
+  const get = `GET http://origin.test:${target.port}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
+  client.send(get.repeat(2000));
+  await soon(() => expect(client.socket.destroyed).toBe(true));
+  expect(target.sockets.length).toBeLessThanOrEqual(8);
 });
 
 describe('a slow header', () => {

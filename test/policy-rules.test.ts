@@ -34,7 +34,8 @@ describe('what a rule matches', () => {
     ['[2001:db8::1]:443', '[2001:db8:0::1]:443', true],
     ['[2001:db8::]/32:443', '[2001:db8:1::1]:443', true],
     ['[2001:db8::]/32', '[2001:db9::1]:443', false],
-    ['8.8.8.8', '[64:ff9b::808:808]:443', true],
+    ['8.8.8.8', '[64:ff9b::808:808]:443', false],
+    ['10.0.0.0/8', '[2002:a00:1::1]:443', false],
     ['dns.example', '8.8.8.8:443', false],
   ])('%s and %s: %s', (rule, target, expected) => {
     expect(matches(rule, target)).toBe(expected);
@@ -44,6 +45,11 @@ describe('what a rule matches', () => {
     expect(matches('hf.co', 'hf.co:22', 'deny')).toBe(true);
     expect(matches('hf.co:80', 'hf.co:22', 'deny')).toBe(false);
   });
+
+  test.each(['[64:ff9b::808:808]:443', '[2002:808:808::1]:22', '[::8.8.8.8]:80'])(
+    'a deny rule covers %s, which carries its address',
+    (target) => expect(matches('8.8.8.0/24', target, 'deny')).toBe(true),
+  );
 
   test('the label has the group and the text as it was written', () => {
     expect(parseRule('*.HF.co', 'allow', 'MODELS').label).toBe('MODELS *.HF.co');
@@ -86,6 +92,8 @@ describe('what is no rule', () => {
     ['0.0.0.0/0', /every address/],
     ['[::]/0', /every address/],
     ['<script>', /host name/],
+    ['hf\u200b.co', /host name/],
+    ['hf\u00ad.co', /host name/],
   ])('%s', (text, message) => {
     expect(() => parseRule(text, 'allow', null)).toThrow(RuleError);
     expect(() => parseRule(text, 'allow', null)).toThrow(message);

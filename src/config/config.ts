@@ -209,7 +209,8 @@ function checkTogether({ ingress, egress, admin }: Config, { assignments, faults
 
 function formatFault({ name, line, value, message }: Fault, file: string | null): string {
   const where = line === null ? '' : `${file ?? 'the file'}, line ${line}: `;
-  const secret = name === 'ADMIN_TOKEN' || value?.includes('ADMIN_TOKEN');
+  // Misspelt secrets are secrets too, and so are those in a URL.
+  const secret = /token|secret|passw|:\/\/[^/@]*:[^/@]*@/i.test(`${name} ${value}`);
   const shown = value === null || secret ? null : quote(value);
   return `${where}${[name, shown].filter((part) => part !== null).join('=')}: ${message}`;
 }

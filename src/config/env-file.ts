@@ -14,6 +14,8 @@ export interface Fault {
   message: string;
 }
 
+/** What some editors show as a line's end: a rule behind it would look set, and be part of a comment. */
+const LINE_BREAK = /[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]/;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const QUOTED = /^"([^"]*)"$|^'([^']*)'$/;
 
@@ -29,8 +31,13 @@ export function parseEnvFile(text: string): { assignments: Assignment[]; faults:
   const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/);
   for (const [index, raw] of lines.entries()) {
     const content = raw.trim();
-    if (content === '' || content.startsWith('#')) continue;
     const line = index + 1;
+    if (LINE_BREAK.test(content)) {
+      const message = 'take the control characters and strange line breaks out';
+      faults.push({ name: null, line, value: content, message });
+      continue;
+    }
+    if (content === '' || content.startsWith('#')) continue;
     const parsed = parseLine(content);
     if ('message' in parsed) {
       faults.push({ ...parsed, line });
@@ -62,9 +69,6 @@ function parseLine(content: string): { name: string; value: string } | Omit<Faul
   }
   const quoted = QUOTED.exec(text);
   const value = quoted?.[1] ?? quoted?.[2] ?? text;
-  if (/[\x00-\x08\x0b-\x1f\x7f]/.test(value)) {
-    return fault(name, value, 'take the control characters out');
-  }
   if (value.endsWith('\\')) {
     return fault(name, text, 'a line cannot go on in the next; use one long line, or groups');
   }

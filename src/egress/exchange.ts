@@ -53,6 +53,7 @@ export function exchange(
       path: options.path,
       headers: requestHeaders(request, options) as never,
     });
+    outgoing.maxHeadersCount = 0;
     let answer: IncomingMessage | undefined;
     const settle = () => {
       client.removeListener('close', gone);
@@ -87,7 +88,9 @@ export function exchange(
         fail(error);
       }
     });
-    request.pipe(outgoing);
+    // A body goes only behind a field that frames it: else it would be read as the next request.
+    if (framing(request).length > 0) request.pipe(outgoing);
+    else outgoing.end();
   });
 }
 

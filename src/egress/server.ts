@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { formatAnswer } from '../http/answer.ts';
 import { endWith } from '../http/last-answer.ts';
+import { limitPipelining } from '../http/pipeline.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { TargetError } from '../policy/target.ts';
 import { Admissions, type EgressOptions } from './admission.ts';
@@ -40,6 +41,8 @@ export function createEgressServer(options: EgressOptions, pseudonym: string): S
     // Each of any number of pipelined requests waits for its client to go away.
     socket.setMaxListeners(0);
   });
+  // Node shows no more than 1000 fields otherwise, while its parser heeds those behind them too.
+  server.maxHeadersCount = 0;
   server.maxConnections = options.maxConnections + REFUSED_AT_ONCE;
 
   // Whatever is wrong here is our own fault: the client loses its connection, and gets nowhere.
@@ -51,7 +54,7 @@ export function createEgressServer(options: EgressOptions, pseudonym: string): S
   };
   const answering = new WeakMap<Socket, ServerResponse>();
   const forward = (expectsContinue: boolean) => {
-    return (request: IncomingMessage, response: ServerResponse) => {
+    return limitPipelining((request: IncomingMessage, response: ServerResponse) => {
       // What is still read behind the last answer is thrown away, not done.
       if (request.socket.writableEnded) return;
       answering.set(request.socket, response);
@@ -60,7 +63,7 @@ export function createEgressServer(options: EgressOptions, pseudonym: string): S
         handleForward(admissions, forwardOptions, request, response, expectsContinue),
         socket,
       );
-    };
+    });
   };
   server.on('request', forward(false));
   server.on('checkContinue', forward(true));

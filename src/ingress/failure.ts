@@ -4,7 +4,7 @@ import { ForeignRedirectError, UnfitAnswerError } from './answer.ts';
 
 const RETRY_SECONDS = 5;
 /** The codes of Node's and undici's parsers. */
-const MALFORMED = /^(?:HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RESPONSE)/;
+const MALFORMED = /^(?:HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES)/;
 
 /**
  * The answer where whisper gave none, or none that may pass.
@@ -24,7 +24,9 @@ export function failureAnswer(error: unknown, upstream: string): Answer {
   if (error instanceof DialError || code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return notListening(code, upstream);
   }
-  if (error instanceof UnfitAnswerError || MALFORMED.test(code)) {
+  const isMalformed =
+    MALFORMED.test(code) || (error instanceof Error && error.name === 'HTTPParserError');
+  if (error instanceof UnfitAnswerError || isMalformed) {
     const sentence = `whisper's answer cannot be passed on: it is malformed, or its header is too long (${code}).`;
     return createAnswer({ status: 502, type: 'http_protocol_error', reason: null, sentence });
   }

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { endToEnd, type RawHeaders, values } from '../http/headers.ts';
+import { endToEnd, pairs, type RawHeaders, values } from '../http/headers.ts';
 
 /** Set afresh: whisper must be able to believe them, and to build its links from them. */
 const FORWARDED = /^(?:x[-_]forwarded[-_].*|forwarded|x[-_]real[-_]ip)$/i;
@@ -56,15 +56,13 @@ export function toRaw(headers: IncomingHttpHeaders): RawHeaders {
 
 /** The raw shape as an object; fields that occur more than once have an array. */
 export function toObject(headers: RawHeaders): Record<string, string | string[]> {
-  const names = new Set(
-    headers.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()),
-  );
-  return Object.fromEntries(
-    [...names].map((name) => {
-      const all = values(headers, name);
-      return [name, all.length === 1 ? (all[0] ?? '') : all];
-    }),
-  );
+  const fields = new Map<string, string | string[]>();
+  for (const [name, value] of pairs(headers)) {
+    const lower = name.toLowerCase();
+    const before = fields.get(lower);
+    fields.set(lower, before === undefined ? value : [before, value].flat());
+  }
+  return Object.fromEntries(fields);
 }
 
 /** Whether a request has passed through the proxy of that name already (RFC 9110, section 7.6.3). */

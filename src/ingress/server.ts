@@ -1,9 +1,10 @@
-import { type IncomingMessage, METHODS } from 'node:http';
+import { createServer, type IncomingMessage, METHODS } from 'node:http';
 import type { Socket } from 'node:net';
 import httpProxy from '@fastify/http-proxy';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Answer, formatAnswer } from '../http/answer.ts';
 import { discardBody, endWith } from '../http/last-answer.ts';
+import { limitPipelining } from '../http/pipeline.ts';
 import type { Logger } from '../log/logger.ts';
 import { ForeignRedirectError } from './answer.ts';
 import { limitConnections } from './crowd.ts';
@@ -13,7 +14,14 @@ import { logIngress, refuseUnreadable, type ScreenOptions, screen } from './scre
 import { handleUpgrade } from './upgrade.ts';
 import type { UpstreamConnector } from './upstream.ts';
 
-const KEEP_ALIVE_DELAY_MS = 30_000;
+const SERVER_OPTIONS = {
+  keepAlive: true,
+  keepAliveInitialDelay: 30_000,
+  keepAliveTimeout: 72_000,
+  noDelay: true,
+  // An upload may take as long as it likes.
+  requestTimeout: 0,
+};
 
 export interface IngressOptions extends ScreenOptions {
   upstream: UpstreamConnector;
@@ -30,12 +38,11 @@ export function createIngress(options: IngressOptions): FastifyInstance {
   const app = Fastify({
     // One route for everything: whisper reads the path, the proxy does not.
     rewriteUrl: () => '/',
-    requestTimeout: 0,
-    connectionTimeout: 0,
     forceCloseConnections: 'idle',
     clientErrorHandler: (error, socket) => refuseUnreadable(options.log, error, socket),
-    http: { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS, noDelay: true },
+    serverFactory: (listener) => createServer(SERVER_OPTIONS, limitPipelining(listener)),
   });
+  app.server.maxHeadersCount = 0;
   limitConnections(app.server, options.clients);
   addRelay(app, options, addScreen(app, options));
   addHandovers(app, options);

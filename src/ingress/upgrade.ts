@@ -115,6 +115,7 @@ async function shakeHands(
       ],
       createConnection: () => connection,
     });
+    outgoing.maxHeadersCount = 0;
     const gone = () => outgoing.destroy();
     const settle = (answer: IncomingMessage, socket: Socket | null, head: Buffer) => {
       try {

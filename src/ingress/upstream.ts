@@ -8,6 +8,8 @@ import { formatHostPort } from '../policy/host.ts';
 export type UpstreamAddress = Exclude<Upstream, { kind: 'embedded' }>;
 
 const PROBE_TIMEOUT_MS = 1_000;
+/** As many as ingress has clients. */
+const MAX_CONNECTIONS = 512;
 
 /** The one way to whisper. */
 export class UpstreamConnector {
@@ -74,7 +76,7 @@ export class UpstreamConnector {
           (error: Error) => callback(error, null),
         );
       },
-      connections: null,
+      connections: MAX_CONNECTIONS,
       pipelining: 1,
       headersTimeout: 0,
       bodyTimeout: 0,

@@ -41,14 +41,16 @@ export interface Recorded {
 }
 
 interface Fold {
-  fields: object;
+  fields: { event: string };
   level: 'info' | 'warn';
   repeated: number;
   totals: EndTotals | null;
 }
 
 const WINDOW_MS = 10_000;
-const LINES_A_SECOND = 200;
+/** Lines a second. Apart, so that a stranger at ingress cannot hide what whisper tries. */
+const EGRESS_LINES = 200;
+const INGRESS_LINES = 20;
 const LAST_ENDS_MS = 1_000;
 
 /**
@@ -64,8 +66,10 @@ export class DecisionLog {
   /** Connections that were let through and have not ended. */
   #open = 0;
   #onNoneOpen: (() => void) | undefined;
-  #second = 0;
-  #linesInSecond = 0;
+  readonly #budgets = {
+    ingress: new LineBudget(INGRESS_LINES),
+    egress: new LineBudget(EGRESS_LINES),
+  };
 
   /** @param logger decisions are written whatever its level: LOG_ALLOWED is their switch. */
   constructor(logger: Logger, logAllowed: boolean) {
@@ -111,9 +115,9 @@ export class DecisionLog {
     }
     const key = `end ${foldKey(record)}`;
     const fold = this.#folds.get(key);
+    const anyOfThem = { ...fields, id: null };
     if (fold) add(fold, 1, totals);
-    else
-      this.#openFold(key, { fields: { ...fields, id: null }, level: 'info', repeated: 1, totals });
+    else this.#openFold(key, { fields: anyOfThem, level: 'info', repeated: 1, totals });
   }
 
   /** Waits a moment for connections that are just ending, then writes every count still open. */
@@ -127,14 +131,9 @@ export class DecisionLog {
     for (const key of [...this.#folds.keys()]) this.#closeFold(key, true);
   }
 
-  #write(level: 'info' | 'warn', fields: object): boolean {
-    const second = Math.floor(performance.now() / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#linesInSecond = 0;
-    }
-    if (this.#linesInSecond >= LINES_A_SECOND) return false;
-    this.#linesInSecond += 1;
+  #write(level: 'info' | 'warn', fields: { event: string }): boolean {
+    const budget = fields.event === 'ingress' ? this.#budgets.ingress : this.#budgets.egress;
+    if (!budget.take()) return false;
     this.#logger[level](fields);
     return true;
   }
@@ -174,6 +173,27 @@ export class DecisionLog {
     if (last || key.startsWith('overflow ')) this.#logger[level](line);
     else if (!this.#write(level, line))
       this.#overflow(fields as DecisionRecord, level, repeated, totals);
+  }
+}
+
+/** So many lines a second. */
+class LineBudget {
+  readonly #lines: number;
+  #second = 0;
+  #taken = 0;
+
+  constructor(lines: number) {
+    this.#lines = lines;
+  }
+
+  take(): boolean {
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#taken = 0;
+    }
+    this.#taken += 1;
+    return this.#taken <= this.#lines;
   }
 }
 

@@ -5,8 +5,8 @@ const LONGEST = 255;
  * else escaped as `\xNN` or `\uNNNN`, at most 255 characters and `...`.
  */
 export function printable(text: string): string {
-  const cut = text.length > LONGEST ? `${text.slice(0, LONGEST)}...` : text;
-  return cut.replace(/[^\x20-\x7e]/g, escapeUnit);
+  const escaped = text.slice(0, LONGEST + 1).replace(/[^\x20-\x7e]/g, escapeUnit);
+  return escaped.length > LONGEST ? `${escaped.slice(0, LONGEST)}...` : escaped;
 }
 
 function escapeUnit(unit: string): string {

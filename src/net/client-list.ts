@@ -1,5 +1,5 @@
 import type { Logger } from '../log/logger.ts';
-import { type ClientRule, coversClient } from '../policy/clients.ts';
+import { type ClientRule, coversClient, touchesClient } from '../policy/clients.ts';
 import { canonicalAddress } from '../policy/host.ts';
 import type { Resolve } from './resolve.ts';
 
@@ -38,7 +38,7 @@ export class ClientList {
   includes(address: string): boolean {
     if (this.#rules === null) return false;
     const named = [...this.#names.values()].some(({ addresses }) => addresses.includes(address));
-    return named || coversClient(this.#rules, address);
+    return named || touchesClient(this.#rules, address);
   }
 
   #isFresh(address: string): boolean {

@@ -85,11 +85,15 @@ export function parseNetwork(text: string): Network {
   return { address, prefix };
 }
 
-/** Whether the network, or the IPv4 address that an IPv6 address carries, covers a canonical address. */
+/** Whether the network covers a canonical address: what allows and who may have to match this way. */
 export function covers(network: Network, text: string): boolean {
-  const address = ipaddr.parse(text);
-  const inner = embeddedIPv4(address);
-  return contains(network, address) || (inner !== null && contains(network, inner));
+  return contains(network, ipaddr.parse(text));
+}
+
+/** Whether it covers the address or the IPv4 address that it carries: for what is to be kept out. */
+export function touches(network: Network, text: string): boolean {
+  const inner = embeddedIPv4(ipaddr.parse(text));
+  return covers(network, text) || (inner !== null && contains(network, inner));
 }
 
 /** The first address of the network, which is how a rule has to write it. */

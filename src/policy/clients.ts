@@ -1,4 +1,4 @@
-import { covers, type Network, networkAddress, parseNetwork } from './addresses.ts';
+import { covers, type Network, networkAddress, parseNetwork, touches } from './addresses.ts';
 import { parseHost } from './host.ts';
 
 /** One entry of a client list. A name stands for whatever it resolves to at the time. */
@@ -26,4 +26,9 @@ export function parseClient(text: string): ClientRule | null {
 /** Whether an address or network of the list covers a canonical address; names are not looked at. */
 export function coversClient(clients: readonly ClientRule[], address: string): boolean {
   return clients.some((client) => client.kind === 'network' && covers(client.network, address));
+}
+
+/** Whether an address leads to one that the list covers, in whatever form it carries it. */
+export function touchesClient(clients: readonly ClientRule[], address: string): boolean {
+  return clients.some((client) => client.kind === 'network' && touches(client.network, address));
 }

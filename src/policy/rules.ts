@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
 import { parse as parseDomain } from 'tldts';
-import { covers, type Network, networkAddress, parseNetwork } from './addresses.ts';
+import { covers, type Network, networkAddress, parseNetwork, touches } from './addresses.ts';
 import { parseHost } from './host.ts';
 import { parsePort, type Target } from './target.ts';
 
@@ -9,6 +9,7 @@ export type List = 'allow' | 'deny';
 
 /** One entry of an allowlist or deny list. */
 export interface Rule {
+  list: List;
   /** As the log shows it: the group, if there is one, and the rule as the operator wrote it. */
   label: string;
   group: string | null;
@@ -40,6 +41,7 @@ export function parseRule(text: string, list: List, group: string | null): Rule 
   const [, host, prefix, port] = BRACKETED.exec(text) ?? PLAIN.exec(text) ?? [];
   if (host === undefined) throw new RuleError(explainShape(text));
   return {
+    list,
     label: group === null ? text : `${group} ${text}`,
     group,
     port: rulePort(port, list),
@@ -54,16 +56,16 @@ export function findRule(rules: readonly Rule[], target: Target): Rule | undefin
     : rules.find((rule) => portMatches(rule, target.port) && nameMatches(rule, target.host));
 }
 
-/** The first address rule that covers an address and port. */
+/** The first address rule that covers an address and port; a deny rule, in whatever form it comes. */
 export function findAddressRule(
   rules: readonly Rule[],
   address: string,
   port: number,
 ): Rule | undefined {
-  return rules.find(
-    ({ match, ...rule }) =>
-      match.kind === 'network' && portMatches(rule, port) && covers(match.network, address),
-  );
+  return rules.find(({ list, match, ...rule }) => {
+    if (match.kind !== 'network' || !portMatches(rule, port)) return false;
+    return list === 'deny' ? touches(match.network, address) : covers(match.network, address);
+  });
 }
 
 function portMatches(rule: Pick<Rule, 'port'>, port: number): boolean {
@@ -147,6 +149,8 @@ function networkMatch(
 
 /** A name as a rule may write it, IDN included, in the form that targets have. */
 function canonicalName(text: string): string | null {
+  // Invisible characters vanish in the conversion: the rule would not be what it looks like.
+  if (/\p{Cf}/u.test(text)) return null;
   const ascii = /^[\x21-\x7e]*$/.test(text) ? text : domainToASCII(text);
   const parsed = parseHost(ascii);
   return parsed?.kind === 'name' ? parsed.host : null;

@@ -1,0 +1,39 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** Requests of one connection that may wait for their answers; clients that pipeline at all send few. */
+const MAX_UNANSWERED = 8;
+
+/**
+ * Bounds what one connection can ask at once. Node takes every request that a connection brings,
+ * before the first is answered; one packet of small ones would keep the program busy for seconds. A
+ * connection that brings more is dropped, and one that goes away takes its queued requests along,
+ * of which Node would not tell.
+ */
+export function limitPipelining(listener: RequestListener): RequestListener {
+  const unanswered = new WeakMap<Socket, Set<ServerResponse>>();
+  return (request: IncomingMessage, response) => {
+    const { socket } = request;
+    if (socket.destroyed) return;
+    const queue = unanswered.get(socket) ?? startQueue(socket);
+    unanswered.set(socket, queue);
+    if (queue.size >= MAX_UNANSWERED) {
+      socket.destroy();
+      return;
+    }
+    queue.add(response);
+    response.once('close', () => queue.delete(response));
+    listener(request, response);
+  };
+}
+
+function startQueue(socket: Socket): Set<ServerResponse> {
+  const queue = new Set<ServerResponse>();
+  socket.once('close', () => {
+    for (const response of queue) {
+      // Node closes the response that has the socket; the queued ones have none, and would stay.
+      if (response.socket === null) response.destroy().emit('close');
+    }
+  });
+  return queue;
+}

@@ -1,0 +1,31 @@
+import type { ServerResponse } from 'node:http';
+import { expect, test, vi } from 'vitest';
+import { open, startIngress } from './helpers/ingress.ts';
+import { startUpstream } from './helpers/upstream.ts';
+
+const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
+
+async function startSilent() {
+  const waiting: ServerResponse[] = [];
+  const { address } = await startUpstream((_request, response) => waiting.push(response));
+  const { port } = await startIngress({ UPSTREAM: address });
+  return { waiting, port };
+}
+
+test('requests that queue behind each other are all cancelled when their client goes away', async () => {
+  const { waiting, port } = await startSilent();
+  const client = open(port);
+  client.write(GET.repeat(5));
+  await vi.waitFor(() => expect(waiting).toHaveLength(5));
+  client.destroy();
+  await vi.waitFor(() => expect(waiting.every(({ destroyed }) => destroyed)).toBe(true));
+});
+
+test('a connection that asks for more than eight things at once is dropped', async () => {
+  const { waiting, port } = await startSilent();
+  const client = open(port);
+  client.on('error', () => undefined);
+  client.resume().write(GET.repeat(2000));
+  await vi.waitFor(() => expect(client.readableEnded || client.destroyed).toBe(true));
+  expect(waiting.length).toBeLessThanOrEqual(8);
+});
