@@ -47,6 +47,15 @@ describe('an answer passes as it is', () => {
     expect(body).toHaveLength(0);
   });
 
+  test('a 304 that tells the length of what it does not bring', async () => {
+    const { address } = await startCanned(
+      'HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\nETag: "x"\r\n\r\n',
+    );
+    const { origin } = await startIngress({ UPSTREAM: address });
+    const { status, headers, body } = await ask(origin);
+    expect([status, headers.etag, body.length]).toEqual([304, '"x"', 0]);
+  });
+
   test.each([204, 304])('without a body: %d', async (code) => {
     const { status, headers, body } = await answerTo(`HTTP/1.1 ${code} X\r\nETag: "x"\r\n\r\n`);
     expect({ status, etag: headers.etag }).toEqual({ status: code, etag: '"x"' });

@@ -6,6 +6,8 @@ import { peerAddress } from '../net/client-list.ts';
 import { screenAnswer } from './answer.ts';
 import { requestHeaders, toObject, toRaw } from './headers.ts';
 
+const LENGTH_MISMATCH = 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
+
 /** A request on ingress and its response, as Node has them. */
 export interface Exchange {
   request: IncomingMessage;
@@ -47,6 +49,7 @@ function screenHandler(
   { request, response }: Exchange,
 ): Dispatcher.DispatchHandler {
   const inner: Dispatcher.DispatchHandler = new DecoratorHandler(handler);
+  let notModified = false;
   return {
     onRequestStart(controller, context) {
       const gone = () => controller.abort(new Error('the client has gone'));
@@ -56,6 +59,7 @@ function screenHandler(
     },
     onResponseStart(controller, status, headers, statusMessage) {
       if (status < 200) return;
+      notModified = status === 304;
       try {
         const screened = screenAnswer(status, toRaw(headers), request.headers.host);
         inner.onResponseStart?.(controller, status, toObject(screened), statusMessage);
@@ -65,6 +69,11 @@ function screenHandler(
     },
     onResponseData: (controller, chunk) => inner.onResponseData?.(controller, chunk),
     onResponseEnd: (controller, trailers) => inner.onResponseEnd?.(controller, trailers),
-    onResponseError: (controller, error) => inner.onResponseError?.(controller, error),
+    onResponseError(controller, error) {
+      // A 304 may tell the length of what it does not bring (RFC 9110, section 8.6); undici misses it.
+      const isWhole = notModified && 'code' in error && error.code === LENGTH_MISMATCH;
+      if (isWhole) inner.onResponseEnd?.(controller, {});
+      else inner.onResponseError?.(controller, error);
+    },
   };
 }
