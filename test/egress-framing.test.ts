@@ -61,7 +61,8 @@ describe('a request that two readers could take for two different ones', () => {
       const url = `http://origin.test:${target.port}/`;
       client.send(`${method} ${url} HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n${body}`);
       const { status } = await client.answer();
-      expect([200, 400, 502]).toContain(status);
+      // Newer Node origins refuse so many fields by themselves.
+    expect([200, 400, 431, 502]).toContain(status);
       await proxy.stop();
       expect(asked.filter((path) => path !== '/')).toEqual([]);
     },
