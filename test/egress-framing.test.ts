@@ -62,7 +62,7 @@ describe('a request that two readers could take for two different ones', () => {
       client.send(`${method} ${url} HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n${body}`);
       const { status } = await client.answer();
       // Newer Node origins refuse so many fields by themselves.
-    expect([200, 400, 431, 502]).toContain(status);
+      expect([200, 400, 431, 502]).toContain(status);
       await proxy.stop();
       expect(asked.filter((path) => path !== '/')).toEqual([]);
     },
