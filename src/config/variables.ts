@@ -33,14 +33,17 @@ export const RULE_LIST = /^EGRESS_(ALLOW|DENY)(?:_([A-Z0-9_]+))?$/;
 /** In the environment, a name that begins like ours and is none of ours is a slip of the pen. */
 const OWN_PREFIX = /^(?:EGRESS|INGRESS|DNS|ADMIN)_/;
 
+/** Whether the program has such a variable. */
 export function isKnown(name: string): boolean {
   return Object.hasOwn(VARIABLES, name) || RULE_LIST.test(name);
 }
 
+/** Whether a variable of the environment is one of ours, or looks like one. */
 export function isOurs(name: string): boolean {
   return isKnown(name) || OWN_PREFIX.test(name);
 }
 
+/** Whether it may change at run time, and so belongs in the file where there is one. */
 export function isRuntime(name: string): boolean {
   return (
     RULE_LIST.test(name) ||

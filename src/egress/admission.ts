@@ -1,6 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Answer } from '../http/answer.ts';
-import type { DecisionLog, DecisionRecord, Recorded } from '../log/decision-log.ts';
+import {
+  type DecisionLog,
+  type DecisionRecord,
+  newId,
+  type Recorded,
+} from '../log/decision-log.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ClientList } from '../net/client-list.ts';
 import { DialError, deadline, dialAny } from '../net/dial.ts';
@@ -15,7 +20,7 @@ import {
 } from '../policy/decide.ts';
 import { type Target, TargetError } from '../policy/target.ts';
 import { answerTo } from './answer.ts';
-import { type Attempt, newId } from './attempt.ts';
+import type { Attempt } from './attempt.ts';
 
 /** What egress works with; the limits in milliseconds. */
 export interface EgressOptions {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Via } from '../log/decision-log.ts';
@@ -17,11 +16,6 @@ export interface Attempt {
   client: string | null;
   /** Calls back if the client goes away or has gone; returns what unsubscribes. */
   onGone: (callback: () => void) => () => void;
-}
-
-/** An id that ties the lines of one attempt together. */
-export function newId(): string {
-  return randomBytes(6).toString('hex');
 }
 
 /** The attempt that an HTTP request makes. */

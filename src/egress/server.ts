@@ -3,10 +3,10 @@ import type { Socket } from 'node:net';
 import { formatAnswer } from '../http/answer.ts';
 import { endWith } from '../http/last-answer.ts';
 import { limitPipelining } from '../http/pipeline.ts';
+import { newId } from '../log/decision-log.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { TargetError } from '../policy/target.ts';
 import { Admissions, type EgressOptions } from './admission.ts';
-import { newId } from './attempt.ts';
 import { handleConnect } from './connect.ts';
 import { handleForward } from './forward.ts';
 

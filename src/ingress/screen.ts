@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Answer, createAnswer, formatAnswer } from '../http/answer.ts';
 import { values } from '../http/headers.ts';
 import { endWith } from '../http/last-answer.ts';
-import type { DecisionLog } from '../log/decision-log.ts';
+import { type DecisionLog, newId } from '../log/decision-log.ts';
 import { type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
 import { hasPassed } from './headers.ts';
@@ -62,7 +61,7 @@ export function logIngress(
     port: null,
     address: null,
     client: peerAddress(request.socket.remoteAddress),
-    id: randomBytes(6).toString('hex'),
+    id: newId(),
   });
 }
 

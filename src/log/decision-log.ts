@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Decision, Reason } from '../policy/decide.ts';
 import type { Logger } from './logger.ts';
 import { printable } from './printable.ts';
@@ -45,6 +46,11 @@ interface Fold {
   level: 'info' | 'warn';
   repeated: number;
   totals: EndTotals | null;
+}
+
+/** An id that ties the lines of one decision together. */
+export function newId(): string {
+  return randomBytes(6).toString('hex');
 }
 
 const WINDOW_MS = 10_000;
