@@ -20,11 +20,12 @@ const units = new Map(
     .map((name) => [name, new UnitFile(readFileSync(join(QUADLETS, name), 'utf8'))]),
 );
 const proxy = unit('whisper-proxy.container');
+const gate = unit('whisper-gate.container');
 const whisper = unit('whisper.container');
 const whisperNet = unit('whisper-net.network');
 
 const PROXY_ADDRESS = proxy.network('whisper-net.network').get('ip') ?? '';
-const WHISPER_ADDRESS = whisper.network('whisper-net.network').get('ip') ?? '';
+const WHISPER_ADDRESS = gate.network('whisper-net.network').get('ip') ?? '';
 
 function unit(name: string): UnitFile {
   const found = units.get(name);
@@ -76,9 +77,9 @@ describe('the addresses', () => {
 
   test('proxy and whisper keep their hardware addresses, so that no neighbour has a stale one', () => {
     const mac = (container: UnitFile) => container.network('whisper-net.network').get('mac') ?? '';
-    expect(mac(proxy)).not.toBe(mac(whisper));
+    expect(mac(proxy)).not.toBe(mac(gate));
     // Locally administered, unicast (IEEE 802): nobody's product has it.
-    for (const each of [proxy, whisper]) expect(mac(each)).toMatch(/^02(:[0-9a-f]{2}){5}$/);
+    for (const each of [proxy, gate]) expect(mac(each)).toMatch(/^02(:[0-9a-f]{2}){5}$/);
   });
 
   test('whisper-net has no DNS, and no range that CNI would hold static addresses to', () => {
@@ -106,14 +107,31 @@ describe('the addresses', () => {
     for (const name of ['NO_PROXY', 'no_proxy']) {
       expect(environment.get(name), name).toBe('localhost,127.0.0.1,::1');
     }
-    expect(whisper.podmanOption('dns')).toEqual([PROXY_ADDRESS]);
-    expect(whisper.podmanOption('add-host')).toEqual([`whisper-proxy:${PROXY_ADDRESS}`]);
+    expect(gate.podmanOption('dns')).toEqual([PROXY_ADDRESS]);
+    expect(gate.podmanOption('add-host')).toEqual([`whisper-proxy:${PROXY_ADDRESS}`]);
+  });
+
+  test('the gate has the two addresses that its rules name', () => {
+    expect(gate.pairs('Environment')).toEqual(
+      new Map([
+        ['WHISPER_ADDRESS', WHISPER_ADDRESS],
+        ['PROXY_ADDRESS', PROXY_ADDRESS],
+      ]),
+    );
+  });
+
+  test('no other address stands in any file', () => {
+    const addresses = [...units.values()].flatMap(({ entries }) =>
+      entries.flatMap(({ value }) => value.match(/\b10(?:\.\d+){3}\b/g) ?? []),
+    );
+    const known = [PROXY_ADDRESS, WHISPER_ADDRESS, '10.89.77.0', '10.89.77.1'];
+    expect(addresses.filter((address) => !known.includes(address))).toEqual([]);
   });
 
   test('the name whisper on visp-net is the proxy', () => {
     expect(proxy.network('visp-net.network').get('alias')).toBe('whisper');
-    expect(whisper.networks()).toEqual(['whisper-net.network']);
-    expect(whisper.all('PublishPort')).toEqual([]);
+    expect(gate.networks()).toEqual(['whisper-net.network']);
+    for (const each of [gate, whisper]) expect(each.all('PublishPort')).toEqual([]);
   });
 });
 
@@ -134,22 +152,43 @@ describe('what the containers may do', () => {
     expect(sysctls.get(`net.ipv6.conf.${name}.disable_ipv6`)).toBe('1');
   });
 
-  test('whisper has no capability at all', () => {
+  test('whisper has no capability at all, no way to one, and our system calls only', () => {
     expect(whisper.all('DropCapability')).toEqual(['all']);
     expect(whisper.all('AddCapability')).toEqual([]);
     expect(whisper.all('NoNewPrivileges')).toEqual(['true']);
+    // %E is ~/.config for a user's units and /etc for the system's (systemd.unit(5)).
+    expect(whisper.all('SeccompProfile')).toEqual(['%E/containers/systemd/whisper-seccomp.json']);
+  });
+
+  test("whisper has no network but the gate's", () => {
+    expect(whisper.all('Network')).toEqual([`container:${gate.all('ContainerName')[0]}`]);
+  });
+
+  test('the gate may load rules, and nothing else', () => {
+    expect(gate.all('ReadOnly')).toEqual(['true']);
+    expect(gate.all('DropCapability')).toEqual(['all']);
+    expect(gate.all('AddCapability')).toEqual(['NET_ADMIN']);
+    expect(gate.all('NoNewPrivileges')).toEqual(['true']);
+    expect(gate.pairs('Sysctl').get('net.ipv6.conf.all.disable_ipv6')).toBe('1');
   });
 });
 
 describe('how they start and stop', () => {
-  test('neither takes the other down', () => {
-    for (const each of [proxy, whisper]) {
-      for (const key of ['Requires', 'BindsTo', 'PartOf', 'Requisite']) {
-        expect(each.all(key)).toEqual([]);
-      }
+  test('none gives up, and none is taken down by another, but whisper by its gate', () => {
+    for (const each of [proxy, gate, whisper]) {
+      for (const key of ['Requires', 'PartOf', 'Requisite']) expect(each.all(key)).toEqual([]);
+      expect(each.all('BindsTo')).toEqual(each === whisper ? ['whisper-gate.service'] : []);
       expect(each.all('Restart')).toEqual(['always']);
       expect(each.all('StartLimitIntervalSec')).toEqual(['0']);
     }
+  });
+
+  test('whisper starts after the rules are in force, and comes back with the gate', () => {
+    expect(whisper.all('After')).toContain('whisper-gate.service');
+    expect(gate.all('ExecStartPost')).toEqual([
+      '/usr/bin/podman exec whisper-gate whisper-gate check',
+    ]);
+    expect(gate.all('Upholds')).toEqual(['whisper.service']);
   });
 
   test('podman waits longer than the program, and systemd longer than podman', () => {
