@@ -6,11 +6,20 @@ import http.server
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def read_body(self):
+        """How many bytes it had: of a known length, or in chunks."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return len(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        total = 0
+        while chunk := int(self.rfile.readline(), 16):
+            total += len(self.rfile.read(chunk))
+            self.rfile.readline()
+        self.rfile.readline()
+        return total
+
     def answer(self):
-        size = int(self.headers.get("Content-Length", 0))
-        while size > 0:
-            size -= len(self.rfile.read(min(size, 1 << 20)))
-        body = f"whisper heard {self.command} {self.path}\n".encode()
+        size = self.read_body()
+        body = f"whisper heard {self.command} {self.path} {size}\n".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -1,0 +1,3 @@
+import { scenario } from './helpers/scenario.ts';
+
+scenario('cni-rootful', 'cni', 'root');

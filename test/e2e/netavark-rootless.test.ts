@@ -1,0 +1,3 @@
+import { scenario } from './helpers/scenario.ts';
+
+scenario('netavark-rootless', 'netavark', 'user');

@@ -1,0 +1,123 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import type { Lab } from '../helpers/lab.ts';
+import { fromSessionManager, tries } from '../helpers/stack.ts';
+
+/** whisper by its name, its way out, and that there is no other. */
+export function isolation(lab: Lab): void {
+  describe('whisper, by its name', () => {
+    test('session-manager resolves it', async () => {
+      expect(await lab.sh(fromSessionManager('getent hosts whisper'))).toMatch(/^10\.\S+ +whisper/);
+    });
+
+    test('session-manager reaches it', async () => {
+      const answer = await lab.sh(fromSessionManager('curl --silent http://whisper:7860/hello'));
+      expect(answer).toBe('whisper heard GET /hello 0\n');
+    });
+
+    test('a recording of 200 MB goes in', async () => {
+      const upload =
+        'head -c 200000000 /dev/zero | curl -sS -X POST -T - http://whisper:7860/upload';
+      const answer = await lab.sh(fromSessionManager(`sh -c '${upload}'`));
+      expect(answer).toBe('whisper heard POST /upload 200000000\n');
+    });
+
+    test('a neighbour is refused, with a line in the log', async () => {
+      const since = await lab.now();
+      const answer = await lab.sh(
+        `podman exec mongo curl --silent --output /dev/null --write-out '%{http_code}' http://whisper:7860/`,
+      );
+      expect(answer).toBe('403');
+      expect(await lab.journal('whisper-proxy', since)).toContain('"reason":"client_not_allowed"');
+    });
+  });
+
+  describe('the way out', () => {
+    test('a host that no rule names is refused, and the journal says what was asked for', async () => {
+      const since = await lab.now();
+      const { stdout, status } = await lab.attempt(
+        'podman exec whisper curl -sS -o /dev/null -w "%{http_connect}" https://evil.example/',
+      );
+      expect({ stdout, status }).toEqual({ stdout: '403', status: 56 });
+      expect(decisions(await lab.journal('whisper-proxy', since))).toContainEqual(
+        expect.objectContaining({
+          decision: 'deny',
+          reason: 'not_allowed',
+          host: 'evil.example',
+          port: 443,
+          client: '10.89.77.3',
+        }),
+      );
+    });
+
+    test('an allowed host is reached, after a restart of the proxy alone', async () => {
+      await lab.sh(
+        `echo EGRESS_ALLOW=huggingface.co >>${lab.units}/whisper-proxy/whisper-proxy.env`,
+      );
+      await lab.systemctl('restart', 'whisper-proxy');
+      await lab.until('podman exec whisper-proxy whisper-proxy health');
+      const since = await lab.now();
+      expect(await lab.sh('podman exec whisper curl -sSk https://huggingface.co/')).toContain(
+        'hello from the internet',
+      );
+      expect(decisions(await lab.journal('whisper-proxy', since))).toContainEqual(
+        expect.objectContaining({ decision: 'allow', host: 'huggingface.co', address: '1.1.1.80' }),
+      );
+    });
+
+    test('an allowed name that points into the networks is not', async () => {
+      const { stdout } = await lab.attempt(
+        'podman exec whisper curl -s -o /dev/null -w "%{http_code}" http://rebind.example/',
+      );
+      expect(stdout).toBe('403');
+    });
+  });
+
+  describe('no other way', () => {
+    const log = async () => readFileSync(`${await lab.folder()}/internet.log`, 'utf8');
+
+    test('the watcher in whisper got nothing out', async () => {
+      const { closed, open } = await tries(lab);
+      expect(open).toEqual([]);
+      expect(closed).toBeGreaterThan(0);
+    });
+
+    test('the same watcher in an unlocked container gets out', async () => {
+      await lab.sh(
+        'podman run --rm --network systemd-whisper-net localhost/guest:latest timeout 2 python3 /opt/tries.py /dev/stdout >~/unlocked || true',
+      );
+      const unlocked = await lab.sh('cat ~/unlocked');
+      for (const target of ['10.89.77.1:53', '1.1.1.1:53', '255.255.255.255:9']) {
+        expect(unlocked).toContain(`OPEN ${target}`);
+      }
+    });
+
+    test('what reached the internet came from the proxy', async () => {
+      // The unlocked container's UDP is the only other thing in there.
+      expect(await log()).toMatch(/^tcp 1\.1\.1\.80:443 /m);
+    });
+
+    test('whisper has no capability, no new privileges, and a filter on its system calls', async () => {
+      const status = await lab.sh('podman exec whisper cat /proc/1/status');
+      expect(status).toMatch(/^CapBnd:\s0000000000000000$/m);
+      expect(status).toMatch(/^CapEff:\s0000000000000000$/m);
+      expect(status).toMatch(/^NoNewPrivs:\s1$/m);
+      expect(status).toMatch(/^Seccomp:\s2$/m);
+    });
+
+    test('the gate holds the namespace without a privilege, in a few MB', async () => {
+      const status = await lab.sh('podman exec whisper-gate cat /proc/1/status');
+      expect(status).toMatch(/^CapEff:\s0000000000000000$/m);
+      expect(status).toMatch(/^CapPrm:\s0000000000000000$/m);
+      expect(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1])).toBeLessThan(4096);
+    });
+  });
+}
+
+function decisions(journal: string): Record<string, unknown>[] {
+  return journal
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ event }) => event === 'egress');
+}
