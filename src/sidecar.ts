@@ -24,6 +24,8 @@ export interface Addresses {
 
 const LOOPBACK: TcpAddress = { kind: 'tcp', host: '127.0.0.1', port: 0 };
 const REPORT_WARNING = 'EGRESS_MODE=report: what no allow rule covers is let through';
+const GATE_WARNING =
+  'no gate stands in front of whisper: it can go around the proxy; whisper.container has to join whisper-gate (Network=container:whisper-gate)';
 const REPORT_EVERY_MS = 600_000;
 
 /** The whole proxy: its listeners, what they share, their beginning and their end. */
@@ -79,13 +81,19 @@ export class Sidecar {
       config.ingress.connectTimeout,
     );
     const listeners: Record<string, string> = {};
-    const health = async (): Promise<Health> => ({
-      status: 'ok',
-      listeners,
-      upstream: { address: String(upstream), ...(await upstream.probe()) },
-      mode: config.egress.policy.mode,
-      warnings: config.egress.policy.mode === 'report' ? [REPORT_WARNING] : [],
-    });
+    const health = async (): Promise<Health> => {
+      const [state, open] = await Promise.all([upstream.probe(), upstream.isOpen()]);
+      const warnings = [];
+      if (config.egress.policy.mode === 'report') warnings.push(REPORT_WARNING);
+      if (open && config.upstream.kind !== 'embedded') warnings.push(GATE_WARNING);
+      return {
+        status: 'ok',
+        listeners,
+        upstream: { address: String(upstream), ...state },
+        mode: config.egress.policy.mode,
+        warnings,
+      };
+    };
     const ingress = await this.#open(
       await this.#ingress(upstream),
       config.ingress.listen,

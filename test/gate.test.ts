@@ -8,6 +8,7 @@ import { canMakeNamespaces, Namespaces, type Program } from './helpers/ingress-n
 import { isMissing } from './helpers/tools.ts';
 
 const GATE = fileURLToPath(new URL('../src/gate/whisper-gate', import.meta.url));
+const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const CORE = ['bitwise', 'cmp', 'immediate', 'meta', 'payload'];
 const ADDRESSES = { WHISPER_ADDRESS: '10.0.0.1', PROXY_ADDRESS: '10.0.0.2' };
 
@@ -177,6 +178,18 @@ describe.skipIf(noNamespaces)('whisper-gate (needs root, ip netns and nft)', () 
       await hold({ PATH: pathWithout('reject', 'counter') });
       expect(inside([GATE, 'refused']).stdout).toContain('this kernel does not count');
     });
+  });
+
+  test('health warns while there is no gate in front of whisper, and not once there is', async () => {
+    const proxy = net.run(net.far, [process.execPath, MAIN], { UPSTREAM: 'http://10.0.0.1:7860' });
+    await proxy.prints('listening');
+    const health = () =>
+      spawnSync('ip', ['netns', 'exec', net.far, process.execPath, MAIN, 'health'], {
+        encoding: 'utf8',
+      }).stdout;
+    expect(health()).toMatch(/^ok: .*\nwarning: no gate stands in front of whisper: [^\n]*\n$/);
+    await hold();
+    expect(health()).toMatch(/^ok: [^\n]*\n$/);
   });
 
   describe('what fails, fails closed', () => {

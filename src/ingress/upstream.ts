@@ -1,13 +1,17 @@
 import type { Socket } from 'node:net';
 import { Pool } from 'undici';
 import type { Upstream } from '../config/values.ts';
-import { deadline, dial, dialUnix } from '../net/dial.ts';
+import { DialError, deadline, dial, dialUnix } from '../net/dial.ts';
 import type { Resolve } from '../net/resolve.ts';
 import { formatHostPort } from '../policy/host.ts';
 
 export type UpstreamAddress = Exclude<Upstream, { kind: 'embedded' }>;
 
 const PROBE_TIMEOUT_MS = 1_000;
+/** On the bridge between the two a refusal takes less than a millisecond. */
+const GATE_PROBE_TIMEOUT_MS = 300;
+/** Discard (RFC 863), where nobody listens any more. */
+const UNUSED_PORT = 9;
 /** As many as ingress has clients. */
 const MAX_CONNECTIONS = 512;
 
@@ -37,8 +41,11 @@ export class UpstreamConnector {
    * @param timeout milliseconds.
    * @throws DialError, or the resolver's error.
    */
-  async connect(timeout = this.#connectTimeout): Promise<Socket> {
-    const address = this.#address;
+  connect(timeout = this.#connectTimeout): Promise<Socket> {
+    return this.#dial(this.#address, timeout);
+  }
+
+  async #dial(address: UpstreamAddress, timeout: number): Promise<Socket> {
     const { controller, clear } = deadline(timeout);
     const { signal } = controller;
     try {
@@ -61,6 +68,20 @@ export class UpstreamConnector {
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'UNKNOWN';
       return { state: 'down', error: code };
+    }
+  }
+
+  /**
+   * Whether whisper's machine answers at a port that is not whisper's. A gate drops what goes there,
+   * so an answer, be it a refusal, tells that there is none.
+   */
+  async isOpen(): Promise<boolean> {
+    if (this.#address.kind === 'unix') return false;
+    try {
+      (await this.#dial({ ...this.#address, port: UNUSED_PORT }, GATE_PROBE_TIMEOUT_MS)).destroy();
+      return true;
+    } catch (error) {
+      return error instanceof DialError && error.code === 'ECONNREFUSED';
     }
   }
 
