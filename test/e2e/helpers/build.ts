@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { whyNoLab } from './lab.ts';
 
@@ -6,8 +6,9 @@ import { whyNoLab } from './lab.ts';
 export default function setup(): void {
   if (whyNoLab() !== null) return;
   for (const [script, ...words] of [['rootfs', 'cni', 'netavark'], ['images']]) {
-    execFileSync(fileURLToPath(new URL(`../lab/${script}`, import.meta.url)), words, {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    const path = fileURLToPath(new URL(`../lab/${script}`, import.meta.url));
+    const { status, stdout, stderr } = spawnSync(path, words, { encoding: 'utf8' });
+    if (status !== 0)
+      throw new Error(`${path} failed: ${stdout.slice(-4000)}${stderr.slice(-4000)}`);
   }
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { isolation } from '../suites/isolation.ts';
 import { oldSetup } from '../suites/old-setup.ts';
 import { survival } from '../suites/survival.ts';
+import { variants } from '../suites/variants.ts';
 import { type Backend, Lab, whyNoLab } from './lab.ts';
 import { NEIGHBOURS, OURS, start, writeShipped, writeUnits } from './stack.ts';
 
@@ -25,6 +26,7 @@ export function scenario(name: string, backend: Backend, operator: 'root' | 'use
 
       isolation(lab);
       survival(lab);
+      variants(lab);
     });
   });
 }

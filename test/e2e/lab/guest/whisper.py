@@ -1,6 +1,12 @@
-"""Stands in for whisper: answers on port 7860, as the image that the operator brings would."""
+"""Stands in for whisper: answers on port 7860, as the image that the operator brings would.
+
+whisper.py [SOCKET]: on a unix socket instead, if one is named.
+"""
 
 import http.server
+import os
+import socketserver
+import sys
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -31,4 +37,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-http.server.ThreadingHTTPServer(("0.0.0.0", 7860), Handler).serve_forever()
+class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+    def get_request(self):
+        connection, _ = super().get_request()
+        return connection, ("unix", 0)
+
+
+if len(sys.argv) > 1:
+    path = sys.argv[1]
+    if os.path.exists(path):
+        os.unlink(path)
+    server = UnixServer(path, Handler)
+    os.chmod(path, 0o666)
+else:
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", 7860), Handler)
+server.serve_forever()

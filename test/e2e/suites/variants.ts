@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest';
+import type { Lab } from '../helpers/lab.ts';
+import { addToContainers, answers, OURS, start, tries } from '../helpers/stack.ts';
+
+/** The changes to the shipped files that the README offers. */
+export function variants(lab: Lab): void {
+  test('with Internal=true on whisper-net, all goes on as before', async () => {
+    await lab.systemctl('stop', 'whisper-gate', 'whisper-proxy', 'whisper-net-network');
+    await lab.sh('podman network rm systemd-whisper-net');
+    await lab.sh(`sed -i '/^DisableDNS=/a Internal=true' ${lab.units}/whisper-net.network`);
+    const { closed } = await tries(lab);
+    await start(lab, ...OURS);
+    const inspected = await lab.sh('podman network inspect systemd-whisper-net');
+    expect(inspected).toMatch(/"internal": true|"isGateway": false/);
+    expect(
+      await lab.sh('podman exec whisper curl -sSk --max-time 10 https://huggingface.co/'),
+    ).toContain('hello from the internet');
+    await lab.until(`[ $(grep -c closed ~/tries/log) -gt ${closed} ]`);
+    expect((await tries(lab)).open).toEqual([]);
+  });
+
+  test('with --cgroups=disabled on every unit', async () => {
+    // runc cannot do without cgroups, crun not with those of the machines that tests run on.
+    await lab.write('../containers.conf.d/crun.conf', '[engine]\nruntime = "crun"\n');
+    await addToContainers(lab, 'PodmanArgs=--cgroups=disabled');
+    const { closed } = await tries(lab);
+    await lab.systemctl('daemon-reload');
+    await lab.systemctl('restart', 'mongo', 'apache', ...OURS);
+    await answers(lab);
+    for (const name of [...OURS, 'session-manager']) {
+      expect(await lab.sh(`podman inspect --format '{{.HostConfig.Cgroups}}' ${name}`)).toBe(
+        'disabled\n',
+      );
+    }
+    await lab.sh('podman kill --signal KILL whisper-gate');
+    await lab.until(`[ $(grep -c closed ~/tries/log) -gt ${closed + 1} ]`);
+    await answers(lab);
+    expect((await tries(lab)).open).toEqual([]);
+  });
+
+  describe('without any network: whisper on a unix socket', () => {
+    test('the example files work as they are, but for the image', async () => {
+      await lab.systemctl('stop', ...OURS, 'whisper-net-network');
+      await lab.sh(`
+        cd ${lab.units}
+        rm ../containers.conf.d/crun.conf
+        rm whisper-gate.container whisper-net.network
+        cp no-network/whisper-proxy.container.example whisper-proxy.container
+        sed -e 's|^Image=.*|Image=localhost/guest:latest|' \\
+          -e '/^ContainerName=/a Exec=python3 /opt/whisper.py /run/whisper/api.sock' \\
+          no-network/whisper.container.example >whisper.container`);
+      await start(lab, 'whisper-proxy', 'whisper');
+    });
+
+    test('whisper has loopback and nothing else', async () => {
+      const links = await lab.sh('podman exec whisper ip -brief link');
+      expect(links.trim().split('\n')).toEqual([expect.stringMatching(/^lo /)]);
+    });
+
+    test('killing either, both come back', async () => {
+      for (const name of ['whisper', 'whisper-proxy']) {
+        await lab.sh(`podman kill --signal KILL ${name}`);
+        await lab.until(`! podman exec ${name} true`, 5).catch(() => undefined);
+        await answers(lab);
+      }
+    });
+
+    test('health does not ask for a gate', async () => {
+      expect(await lab.sh('podman exec whisper-proxy whisper-proxy health')).not.toContain(
+        'warning',
+      );
+    });
+  });
+}
