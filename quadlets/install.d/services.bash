@@ -1,0 +1,232 @@
+# shellcheck shell=bash disable=SC2154 # its variables are those of quadlets/install
+# The image, and the services.
+
+readonly IMAGE=localhost/whisper-proxy
+readonly GIVE_UP=60
+image_changes=false new_image=''
+
+# Where cgroups are off for the units, they may have to be for containers of a moment.
+like_units=()
+as_the_units_do() {
+  if grep --dereference-recursive --quiet --no-messages --include='*.container' '^PodmanArgs=.*--cgroups=disabled' "$units"; then
+    like_units=(--cgroups=disabled)
+  fi
+}
+
+image_id() { podman image inspect --format '{{.Id}}' "$1" 2>/dev/null || true; }
+
+# Leaves the new image's id in new_image, and whether it is another than before in image_changes.
+get_image() {
+  old_image=$(image_id "$IMAGE:latest") old_previous=$(image_id "$IMAGE:previous")
+  if [[ -z $image ]]; then
+    act "build the image from $repository" build_image
+  elif [[ -f $image ]]; then
+    act "load the image from $image" load_image
+  elif [[ $image == /* || $image == ./* || $image == *.tar* ]]; then
+    refuse "$image is not there: give --image an archive that podman save made, or the name of an image"
+  else
+    take_image
+  fi
+  if $dry_run; then
+    [[ -n $new_image ]] || image_changes=unknown
+    [[ -z $new_image || $new_image == "$old_image" ]] || image_changes=true
+    return
+  fi
+  [[ -n $new_image ]] || refuse "the image is not there although podman reported no fault: see podman images"
+  check_image
+  [[ $new_image == "$old_image" ]] || image_changes=true
+}
+
+build_image() {
+  podman build --iidfile "$work/id" "$repository" ||
+    refuse "the image could not be built, and nothing was changed; without internet, bring it as an archive: --image ARCHIVE"
+  new_image=$(<"$work/id")
+  new_image=${new_image#sha256:}
+}
+
+load_image() {
+  local loaded
+  loaded=$(podman load --input "$image") || refuse "podman cannot load $image, and nothing was changed"
+  new_image=$(image_id "$(sed --quiet 's/^Loaded image[^:]*: *//p' <<<"$loaded" | tail --lines=1 | sed 's/.*,//')")
+  # The archive may have brought the name along; it moves only when everything else does.
+  if [[ -n $old_image && $new_image != "$old_image" ]]; then podman tag "$old_image" "$IMAGE:latest"; fi
+}
+
+take_image() {
+  podman image exists "$image" || act "pull $image" podman pull --quiet "$image" ||
+    refuse "podman has no image $image and cannot pull it: see podman images"
+  new_image=$(image_id "$image")
+}
+
+# That it is ours, and made for this machine's processor.
+check_image() {
+  local answer
+  answer=$(podman run --rm --pull=never --network=none --cap-drop=all "${like_units[@]}" --entrypoint=sh "$new_image" \
+    -c 'command -v whisper-proxy whisper-gate' 2>&1) ||
+    refuse "the image ${image:-that was built} is not one of whisper-proxy, or does not run on this machine: $answer"
+}
+
+tag_image() {
+  $dry_run || printf '%s\n' "$image_changes" "$old_image" "$old_previous" >"$state/pending/image"
+  [[ $image_changes != false ]] || return 0
+  [[ -z $old_image ]] || act "keep the image of before as $IMAGE:previous" podman tag "$old_image" "$IMAGE:previous"
+  act "make the new image $IMAGE:latest" podman tag "$new_image" "$IMAGE:latest"
+}
+
+restore_image() { # FOLDER
+  local before
+  [[ -f $1/image ]] || return 0
+  mapfile -t before <"$1/image"
+  [[ ${before[0]} == true && -n ${before[1]} ]] || return 0
+  podman tag "${before[1]}" "$IMAGE:latest" ||
+    printf 'quadlets/install: the image of before (%s) is gone, so %s:latest stays\n' "${before[1]}" "$IMAGE" >&2
+  [[ -z ${before[2]} ]] || podman tag "${before[2]}" "$IMAGE:previous" 2>/dev/null || true
+}
+
+# --- services
+
+state_of() { "${manager[@]}" show --property=ActiveState --value "$1" 2>/dev/null || true; }
+
+is_up() { [[ $(state_of "$1") != @(inactive|failed|) ]]; }
+
+# What has to be restarted is written down, since --no-start, or a failure, puts it off.
+declare -A stale=()
+note_stale() {
+  local service
+  if [[ -f $state/stale ]]; then
+    while read -r service; do stale[$service]=true; done <"$state/stale"
+  fi
+  [[ $image_changes == false ]] || stale[whisper-proxy.service]=true stale[whisper-gate.service]=true
+  ! is_written whisper-proxy.container || stale[whisper-proxy.service]=true
+  ! is_written whisper-proxy/whisper-proxy.env || stale[whisper-proxy.service]=true
+  ! is_written whisper-gate.container || stale[whisper-gate.service]=true
+  ! is_written whisper-seccomp.json || stale[whisper.service]=true
+  ((${#stale[@]} == 0)) || $dry_run || printf '%s\n' "${!stale[@]}" >"$state/stale"
+}
+
+start() {
+  local service
+  if [[ -n $(missing_links) ]]; then
+    tell_links
+    return
+  fi
+  act "let systemd read the units" "${manager[@]}" daemon-reload
+  if $no_start; then
+    say "nothing was started; to do it: $(again_as install), or ${manager[*]} restart whisper-proxy.service whisper-gate.service"
+    return
+  fi
+  for service in whisper-proxy.service whisper-gate.service; do start_service "$service"; done
+  start_whisper
+  act "wait until whisper-proxy is healthy" wait_until_healthy
+  $dry_run || rm --force -- "$state/stale"
+  say "the log: ${journal[*]} -u whisper-proxy -o cat"
+  say "whether whisper is locked in: $(again_as verify)"
+}
+
+start_service() { # SERVICE
+  local how=start
+  if [[ -n ${stale[$1]-} ]] && is_up "$1"; then how=restart; fi
+  act "$how $1" try_to "$how" "$1"
+}
+
+try_to() { # start|restart SERVICE
+  "${manager[@]}" "$1" "$2" || start_failed "$2"
+}
+
+start_failed() { # SERVICE
+  printf 'quadlets/install: %s did not start. The end of its log:\n' "$1" >&2
+  "${journal[@]}" --unit="$1" --lines=15 --output=cat --no-pager >&2 || podman logs --tail 15 "${1%.service}" >&2 || true
+  refuse "to go back to what was there before: $(again_as rollback)"
+}
+
+again_as() { # COMMAND
+  printf '%q %s' "$0" "$1"
+  ! $system || printf ' --system'
+}
+
+# It may take its time to load a model or to pull an image, so nobody waits for it.
+start_whisper() {
+  local unit
+  unit=$(whisper_unit)
+  if [[ -z $unit ]]; then
+    say "whisper is not started: put your image and folders into $target/$EXAMPLE, rename it to whisper.container, and run this again"
+  elif is_unfilled "$unit"; then
+    say "whisper cannot start: $unit has Image=$(setting "$unit" Image); put your image there, and run this again"
+  elif runs_unlocked; then
+    warn "whisper runs outside of whisper-gate, as its unit was before, and is restarted now"
+    act "restart whisper.service" "${manager[@]}" --no-block restart whisper.service
+  elif [[ -n ${stale[whisper.service]-} && -z ${stale[whisper-gate.service]-} ]]; then
+    act "restart whisper.service, for the new seccomp profile" "${manager[@]}" --no-block restart whisper.service
+  else
+    act "start whisper.service" "${manager[@]}" --no-block start whisper.service
+  fi
+}
+
+container_of_whisper() {
+  local name
+  name=$(setting "$(whisper_unit)" ContainerName)
+  printf %s "${name:-systemd-whisper}"
+}
+
+# Whether a whisper runs that was started before its unit was locked.
+runs_unlocked() {
+  local mode gate
+  mode=$(podman inspect --type=container --format '{{if .State.Running}}{{.HostConfig.NetworkMode}}{{end}}' "$(container_of_whisper)" 2>/dev/null) || return 1
+  gate=$(podman inspect --type=container --format '{{.Id}}' whisper-gate 2>/dev/null) || true
+  [[ -n $mode && $mode != "container:$gate" ]]
+}
+
+wait_until_healthy() {
+  local answer second
+  for ((second = 0; second < GIVE_UP; second++)); do
+    if answer=$(podman exec whisper-proxy whisper-proxy health 2>&1) && [[ $(state_of whisper-gate.service) == active ]]; then
+      say "whisper-proxy is healthy, and whisper-gate is locked"
+      return
+    fi
+    # 78, a fault in the configuration: systemd does not try again.
+    [[ $(state_of whisper-proxy.service) != failed ]] || break
+    sleep 1
+  done
+  printf 'quadlets/install: whisper-proxy is not healthy: %s\n' "$answer" >&2
+  start_failed whisper-proxy.service
+}
+
+# --- on the way back
+
+stop() { # SERVICE
+  ! is_up "$1" || act "stop $1" "${manager[@]}" stop "$1"
+}
+
+stop_all() {
+  local service
+  # The gate first: as long as it is there, it brings whisper back.
+  for service in whisper-gate whisper whisper-proxy whisper-net-network; do stop "$service.service"; done
+}
+
+stop_what_vanishes() {
+  local kept path
+  while IFS=$'\t' read -r kept path; do
+    [[ $kept == - && $path == *.container ]] || continue
+    path=${path##*/}
+    stop "${path%.container}.service"
+  done <"$state/backup/files"
+}
+
+start_after_rollback() {
+  local service
+  act "let systemd read the units" "${manager[@]}" daemon-reload
+  for service in whisper-proxy whisper-gate; do
+    [[ -f $units/$service.container ]] || continue
+    if $no_start; then
+      say "not restarted; to do it: ${manager[*]} restart $service.service"
+    else
+      act "restart $service.service" try_to restart "$service.service"
+    fi
+  done
+}
+
+remove_network() {
+  podman network exists systemd-whisper-net || return 0
+  act "remove podman's network systemd-whisper-net" podman network rm systemd-whisper-net ||
+    warn "podman's network systemd-whisper-net stays: somebody else's container is on it"
+}

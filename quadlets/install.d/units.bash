@@ -1,0 +1,118 @@
+# shellcheck shell=bash disable=SC2154 # its variables are those of quadlets/install
+# whisper's own unit, the links of --into, and whether podman makes services of it all.
+
+# The whisper.container that counts; nothing if there is none.
+whisper_unit() { elsewhere whisper.container; }
+
+# Later versions of quadlet read these after the unit, and they can change anything in it.
+drop_ins() { # UNIT
+  local file
+  for file in "$1".d/*.conf "${1%/*}"/container.d/*.conf; do
+    [[ ! -f $file ]] || printf '%s\0' "$file"
+  done
+}
+
+faults_of() { # FILE…
+  awk -v mode=faults -f "$here/install.d/whisper-unit.awk" -- "$@"
+}
+
+# A whisper that is not locked in would make everything else pointless, so nothing is begun.
+check_whisper() {
+  local unit file faults with=()
+  unit=$(whisper_unit)
+  [[ -n $unit ]] || return 0
+  mapfile -d '' -t with < <(drop_ins "$unit")
+  faults=$(faults_of "$unit" "${with[@]}")
+  [[ -n $faults ]] || return 0
+  if [[ -z $(faults_of "$unit") ]]; then
+    refuse "a drop-in of $unit (${with[*]}) unlocks whisper; nothing was changed. Take out of it:"$'\n'"$faults"
+  fi
+  file=$(readlink -f -- "$unit")
+  grep --quiet '^[ \t]*\[Container\]' "$file" || refuse "$file has no [Container] section: move it away"
+  awk -v mode=lock -f "$here/install.d/whisper-unit.awk" -- "$here/whisper.container" "$file" >"$work/locked"
+  diff --unified --label "$file" --label "$file" -- "$file" "$work/locked" || true
+  faults=${faults//$'\n'/$'\n'  }
+  refuse "whisper would not be locked in by $file, so nothing was changed:"$'\n'"  $faults"$'\n'"What is above locks it. Look at it, then apply it, and install:
+  $again--dry-run 2>/dev/null | patch $(printf %q "$file")
+  $again"
+}
+
+# Whether whisper's unit still has the image that stands for yours.
+is_unfilled() { # FILE
+  [[ $(setting "$1" Image) == localhost/replace-with-* ]]
+}
+
+# --- --into: files in one folder, links to them in another
+
+# What the units folder has to have of the target.
+linked_names() {
+  printf '%s\n' "${OURS[@]%/*}" | sort --unique
+  [[ ${plan[visp-net.network]} == theirs ]] || echo visp-net.network
+  [[ ! -f $target/whisper.container ]] || echo whisper.container
+}
+
+missing_links() {
+  local name
+  [[ ! $units -ef $target && $units != "$target" ]] || return 0
+  while read -r name; do
+    [[ $units/$name -ef $target/$name ]] || echo "$name"
+  done < <(linked_names)
+}
+
+check_links() {
+  local name
+  while read -r name; do
+    [[ ! -e $units/$name && ! -L $units/$name ]] ||
+      refuse "$units/$name is there and is not a link to $target/$name: move it away"
+  done < <(missing_links)
+}
+
+tell_links() {
+  local name
+  say "podman looks in $units; what it needs there, before you run this again:"
+  [[ -d $units ]] || say "  mkdir -p $(printf %q "$units")"
+  while read -r name; do
+    say "  ln -s $(printf %q "$target/$name") $(printf %q "$units/")"
+  done < <(missing_links)
+}
+
+# --- what the generator makes of it
+
+# A unit with a key that this podman does not know is simply not there, and nobody is told.
+check_units_are_made() {
+  local service made flags=(-dryrun) services=(whisper-net-network.service whisper-proxy.service whisper-gate.service)
+  local folders=${QUADLET_UNIT_DIRS-}
+  $system || flags+=(-user)
+  [[ ${plan[visp-net.network]} == theirs ]] || services+=(visp-net-network.service)
+  if [[ -n $(missing_links) ]]; then
+    folders=$target
+  elif [[ -n $(whisper_unit) ]]; then
+    services+=(whisper.service)
+  fi
+  made=$(QUADLET_UNIT_DIRS=$folders "$(generator)" "${flags[@]}" 2>"$work/generator") || true
+  for service in "${services[@]}"; do
+    grep --quiet --fixed-strings --line-regexp -- "---$service---" <<<"$made" ||
+      refuse "podman's generator makes no $service of these files: $(tail --lines=3 "$work/generator")"
+  done
+}
+
+# --- what there is to say
+
+announce() {
+  say "the files go to $target"
+  if ! $no_start && [[ $(state_of whisper.service) == active ]]; then
+    warn "whisper is running. If the image or a file of the units changes, it is restarted with whisper-gate, and a transcription" \
+      "that is running is lost; with --no-start you choose the moment"
+  fi
+}
+
+tell_what_was_kept() {
+  local name path
+  for name in "${OURS[@]}"; do
+    path=$target/$name
+    case ${plan[$name]} in
+      kept) say "$path is yours and stays as it is" ;;
+      beside) say "$path is yours and stays as it is; ours is new, see: diff -u $(printf %q "$path") $(printf %q "$path.new")" ;;
+    esac
+  done
+}

@@ -1,0 +1,192 @@
+# Reads whisper.container: whether whisper is locked in, and how the same file would look locked.
+#
+#   awk -v mode=faults -f whisper-unit.awk FILE [DROP-IN…]   a line for each thing that leaves whisper unlocked
+#   awk -v mode=lock -f whisper-unit.awk OURS FILE           FILE, locked with the lines of OURS
+#
+# Quadlet's rules hold: an empty assignment empties a list, the last of several single values wins, and
+# a backslash at its end continues a line. Written for every awk there is (mawk, busybox).
+
+function trim(text) {
+  sub(/^[ \t]+/, "", text)
+  sub(/[ \t\r]+$/, "", text)
+  return text
+}
+
+function plain(word) {
+  gsub(/["']/, "", word)
+  return word
+}
+
+# A word of a list, such as After=.
+function has(list, word) {
+  return index(" " tolower(list) " ", " " word " ") > 0
+}
+
+# Places on the host through which one gets out: sockets of podman and systemd, devices, everything.
+function way_out(volume) {
+  volume = plain(volume)
+  sub(/^.*(src|source)=/, "", volume)
+  sub(/[:,].*$/, "", volume)
+  return volume ~ /^(\/|\/(dev|proc|run|sys|var\/run)(\/.*)?|%t(\/.*)?|.*\.sock)$/
+}
+
+function unlocking_device(device) {
+  return plain(device) ~ /vsock|^\/dev\/(k?mem|port)/
+}
+
+# Whether an option of podman's takes a lock off, or podman refuses it beside container:whisper-gate.
+function unlocking(option, value) {
+  if (option ~ /^--(privileged|cap-add|network|net|pod|pod-id-file|seccomp-policy|volumes-from)$/) return 1
+  if (option ~ /^--(publish|publish-all|dns|dns-search|dns-option|dns-opt|add-host|ip|ip6|mac-address|network-alias)$/) return 1
+  if (option ~ /^--(pid|ipc|uts|cgroupns|userns)$/) return value ~ /^(host|container:|ns:)/
+  if (option == "--security-opt") return value !~ /^(label|no-new-privileges$|no-new-privileges[=:]true)/ && value !~ /^seccomp=.*\/whisper-seccomp\.json$/
+  if (option == "--device") return unlocking_device(value)
+  if (option ~ /^(--volume|--mount|-[dit]*v)$/) return way_out(value)
+  return option ~ /^-[dit]*[pP]/
+}
+
+# Goes through the words of PodmanArgs=. Leaves those that may stay in `kept`, the others in `taken`.
+function sort_options(value, words, count, i, option, given, next_too) {
+  kept = taken = ""
+  count = split(value, words, /[ \t]+/)
+  for (i = 1; i <= count; i++) {
+    option = given = plain(words[i])
+    next_too = 0
+    if (option ~ /^--[^=]+=/) {
+      sub(/=.*/, "", option)
+      sub(/^[^=]*=/, "", given)
+    } else if (option ~ /^-[dit]*v./) {
+      sub(/v.*/, "v", option)
+      sub(/^-[dit]*v/, "", given)
+    } else {
+      given = plain(words[i + 1])
+      next_too = option !~ /^(--privileged|--publish-all|-[dit]*P|-[dit]*p.+)$/
+    }
+    if (!unlocking(option, given)) {
+      kept = kept " " words[i]
+      continue
+    }
+    taken = taken " " words[i]
+    if (next_too && i < count) taken = taken " " words[++i]
+  }
+  kept = trim(kept)
+  taken = trim(taken)
+}
+
+function without_proxies(value, words, count, i, left) {
+  count = split(value, words, /[ \t]+/)
+  for (i = 1; i <= count; i++) if (plain(words[i]) !~ /^(HTTPS?|https?|NO|no)_(PROXY|proxy)=/) left = left " " words[i]
+  return trim(left)
+}
+
+function fault(text) {
+  faults[++fault_count] = text
+}
+
+# --- mode=faults
+
+function note(key, value) {
+  if (section == "Unit" && (key == "BindsTo" || key == "After"))
+    unit[key] = value == "" ? "" : unit[key] " " value
+  if (section != "Container") return
+  if (key ~ /^(Network|DropCapability|AddCapability)$/) all[key] = value == "" ? "" : trim(all[key] " " value)
+  if (key ~ /^(NoNewPrivileges|SeccompProfile)$/) last[key] = value
+  if (value == "") return
+  if (key ~ /^(PublishPort|DNS|DNSSearch|DNSOption|AddHost|NetworkAlias|IP|IP6|Pod)$/)
+    fault(key "=" value ": this belongs to the owner of the network, which is whisper-gate")
+  if ((key == "Volume" || key == "Mount") && way_out(value)) fault(key "=" value ": a way out to the host")
+  if (key == "AddDevice" && unlocking_device(value)) fault(key "=" value ": a way out to the host")
+  if (key == "PodmanArgs") {
+    sort_options(value)
+    if (taken != "") fault("PodmanArgs=" taken ": takes a lock off")
+  }
+}
+
+function print_faults(i) {
+  if (!seen["Container"]) fault("there is no [Container] section")
+  if (all["Network"] != "container:whisper-gate")
+    fault("Network=container:whisper-gate must be its only network, and is " (all["Network"] == "" ? "not there" : "\"" all["Network"] "\""))
+  if (!has(all["DropCapability"], "all")) fault("DropCapability=all is missing")
+  if (all["AddCapability"] != "") fault("AddCapability=" all["AddCapability"] ": with a capability whisper can change the gate's rules, or go around them")
+  if (tolower(last["NoNewPrivileges"]) !~ /^(true|yes|on|1)$/) fault("NoNewPrivileges=true is missing")
+  if (plain(last["SeccompProfile"]) !~ /(^|\/)whisper-seccomp\.json$/) fault("SeccompProfile=%E/containers/systemd/whisper-seccomp.json is missing")
+  if (!has(unit["BindsTo"], "whisper-gate.service")) fault("BindsTo=whisper-gate.service is missing")
+  if (!has(unit["After"], "whisper-gate.service")) fault("After=whisper-gate.service is missing")
+  for (i = 1; i <= fault_count; i++) print faults[i]
+}
+
+# --- mode=lock
+
+function collect(key, value, text) {
+  if (section == "Unit" && key ~ /^(BindsTo|After|Wants)$/) ours["Unit"] = ours["Unit"] text "\n"
+  else if (section != "Container") return
+  else if (key ~ /^(Network|HostName|DropCapability|NoNewPrivileges|SeccompProfile)$/ || value ~ /_proxy=/) ours["Container"] = ours["Container"] text "\n"
+  else return
+  is_ours[section, key "=" value] = 1
+}
+
+function rewrite(key, value, text, left) {
+  if (is_ours[section, key "=" value]) return
+  if (section == "Unit" && value == "" && (key == "BindsTo" || key == "After")) return
+  if (section == "Container") {
+    if (key ~ /^(Network|DropCapability|AddCapability|NoNewPrivileges|SeccompProfile|HostName)$/) return
+    if (key ~ /^(PublishPort|ExposeHostPort|DNS|DNSSearch|DNSOption|AddHost|NetworkAlias|IP|IP6|Pod)$/) return
+    if ((key == "Volume" || key == "Mount") && way_out(value)) return
+    if (key == "AddDevice" && unlocking_device(value)) return
+    if (key == "PodmanArgs") {
+      sort_options(value)
+      left = kept
+    } else left = key == "Environment" ? without_proxies(value) : value
+    if (value != "" && left == "") return
+    if (length(left) < length(trim(value)) && (key == "PodmanArgs" || key == "Environment")) text = key "=" left
+  }
+  print text
+}
+
+function header(name, text) {
+  # Ours come first in their section; where there is no [Unit], it comes before everything.
+  if (name != "Unit" && !seen["Unit"]) {
+    printf "[Unit]\n%s\n", ours["Unit"]
+    seen["Unit"] = 1
+  }
+  print text
+  if (!seen[name] && (name == "Unit" || name == "Container")) printf "%s", ours[name]
+}
+
+# --- a line, its continuations joined
+
+function logical(text, raw, at, key, value) {
+  if (text ~ /^[ \t]*\[.*\][ \t\r]*$/) {
+    section = trim(text)
+    gsub(/[][]/, "", section)
+    if (mode == "lock" && !reading_ours) header(section, raw)
+    if (!reading_ours) seen[section] = 1
+    return
+  }
+  at = index(text, "=")
+  key = trim(substr(text, 1, at - 1))
+  value = trim(substr(text, at + 1))
+  if (mode == "faults") note(key, value)
+  else if (reading_ours) collect(key, value, raw)
+  else rewrite(key, value, raw)
+}
+
+FNR == 1 {
+  section = ""
+  reading_ours = mode == "lock" && NR == 1
+}
+FNR == 1 && mode == "lock" && NR > 1 { reading_ours = 0 }
+/^[ \t]*([#;].*)?\r?$/ {
+  if (continued) raw = raw "\n" $0
+  else if (mode == "lock" && !reading_ours) print
+  next
+}
+{
+  raw = continued ? raw "\n" $0 : $0
+  line = $0
+  sub(/\r$/, "", line)
+  joined = continued ? joined " " line : line
+  continued = sub(/\\$/, "", joined)
+  if (!continued) logical(joined, raw)
+}
+END { if (mode == "faults") print_faults() }
