@@ -135,7 +135,7 @@ check_addresses() {
 
 # podman never changes a network that exists, and to replace it ends what is on it.
 check_network() {
-  local wanted there network gateway dns=false
+  local wanted there network gateway service services=() dns=false
   there=$(podman network inspect --format "$NETWORK_FORMAT" systemd-whisper-net 2>/dev/null) || return 0
   network=$(planned whisper-net.network)
   gateway=$(setting "$network" Gateway)
@@ -144,9 +144,13 @@ check_network() {
   [[ -n $gateway ]] || gateway=$(sed --quiet 's/.*Gateway=\([^ ]*\).*/\1/p' <<<"$there")
   wanted="Subnet=$(setting "$network" Subnet) Gateway=$gateway DisableDNS=$dns"
   [[ $there != "$wanted" ]] || return 0
+  # The gate first: as long as it is there, it brings whisper back.
+  for service in whisper-gate whisper whisper-proxy whisper-net-network; do
+    ! is_up "$service.service" || services+=("$service.service")
+  done
   refuse "podman's network systemd-whisper-net has $there, not $wanted, and podman changes no network that exists. What replaces it, and ends the containers that are on it:
 
-  ${manager[*]} stop whisper-gate.service whisper-proxy.service whisper-net-network.service
+  ${manager[*]} stop ${services[*]:-whisper-net-network.service}
   podman network rm systemd-whisper-net
 
 Then run this again."

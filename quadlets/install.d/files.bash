@@ -47,6 +47,7 @@ sum() { sha256sum <"$1" | cut --delimiter=' ' --fields=1; }
 recorded() { # PATH FIELD
   local sum writer path
   [[ -f $state/manifest ]] || return 0
+  # shellcheck disable=SC2034 # ${!2} is one of them
   while IFS=$'\t' read -r sum writer path; do
     [[ $path != "$1" ]] || printf %s "${!2}"
   done <"$state/manifest"
@@ -165,13 +166,13 @@ commit() {
 
 # What we brought, for the next install to see what was edited since.
 record() {
-  local name writer path
+  local name writer path brought
   make_state
   for name in "${OURS[@]}" visp-net.network "$EXAMPLE"; do
-    [[ ${plan[$name]} != theirs ]] || continue
-    path=$target/$name writer=$(recorded "$path" writer)
+    path=$target/$name writer=$(recorded "$path" writer) brought=$(recorded "$path" sum)
     [[ ${plan[$name]} != @(create|replace|same) ]] || writer=ours
-    printf '%s\t%s\t%s\n' "$(sum "$work/ours/$name")" "${writer:-theirs}" "$path"
+    [[ ${plan[$name]} == theirs ]] || brought=$(sum "$work/ours/$name")
+    [[ -z $brought ]] || printf '%s\t%s\t%s\n' "$brought" "${writer:-theirs}" "$path"
   done >"$work/manifest"
   cmp --silent -- "$work/manifest" "$state/manifest" || place "$work/manifest" "$state/manifest"
 }
@@ -199,6 +200,8 @@ finish() {
       printf 'quadlets/install: failed; everything is as it was before\n' >&2
   fi
   rm --recursive --force -- "$work"
+  # Whatever status a tool failed with that nobody reckoned with.
+  [[ $status == @(0|1|2|130|143) ]] || status=1
   exit "$status"
 }
 

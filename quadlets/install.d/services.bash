@@ -101,7 +101,18 @@ note_stale() {
   ! is_written whisper-proxy/whisper-proxy.env || stale[whisper-proxy.service]=true
   ! is_written whisper-gate.container || stale[whisper-gate.service]=true
   ! is_written whisper-seccomp.json || stale[whisper.service]=true
-  ((${#stale[@]} == 0)) || $dry_run || printf '%s\n' "${!stale[@]}" >"$state/stale"
+}
+
+save_stale() {
+  ! $dry_run || return 0
+  rm --force -- "$state/stale"
+  ((${#stale[@]} == 0)) || printf '%s\n' "${!stale[@]}" >"$state/stale"
+}
+
+warn_of_end() {
+  if ! $no_start && [[ $(state_of whisper.service) == active && -n ${stale[whisper-gate.service]-}${stale[whisper.service]-} ]]; then
+    warn "whisper is running and is going to be restarted, and a transcription that is running is lost; with --no-start you choose the moment"
+  fi
 }
 
 start() {
@@ -118,7 +129,6 @@ start() {
   for service in whisper-proxy.service whisper-gate.service; do start_service "$service"; done
   start_whisper
   act "wait until whisper-proxy is healthy" wait_until_healthy
-  $dry_run || rm --force -- "$state/stale"
   say "the log: ${journal[*]} -u whisper-proxy -o cat"
   say "whether whisper is locked in: $(again_as verify)"
 }
@@ -131,12 +141,17 @@ start_service() { # SERVICE
 
 try_to() { # start|restart SERVICE
   "${manager[@]}" "$1" "$2" || start_failed "$2"
+  # With the gate, whisper starts anew.
+  [[ "$1 $2" != "restart whisper-gate.service" ]] || unset "stale[whisper.service]"
+  unset "stale[$2]"
+  save_stale
 }
 
 start_failed() { # SERVICE
   printf 'quadlets/install: %s did not start. The end of its log:\n' "$1" >&2
   "${journal[@]}" --unit="$1" --lines=15 --output=cat --no-pager >&2 || podman logs --tail 15 "${1%.service}" >&2 || true
-  refuse "to go back to what was there before: $(again_as rollback)"
+  [[ $command != install ]] || refuse "to go back to what was there before: $(again_as rollback)"
+  refuse "the files and the image are those of before; see the log for what is wrong"
 }
 
 again_as() { # COMMAND
@@ -154,12 +169,18 @@ start_whisper() {
     say "whisper cannot start: $unit has Image=$(setting "$unit" Image); put your image there, and run this again"
   elif runs_unlocked; then
     warn "whisper runs outside of whisper-gate, as its unit was before, and is restarted now"
-    act "restart whisper.service" "${manager[@]}" --no-block restart whisper.service
-  elif [[ -n ${stale[whisper.service]-} && -z ${stale[whisper-gate.service]-} ]]; then
-    act "restart whisper.service, for the new seccomp profile" "${manager[@]}" --no-block restart whisper.service
+    act "restart whisper.service" try_to_soon restart whisper.service
+  elif [[ -n ${stale[whisper.service]-} ]] && is_up whisper.service; then
+    act "restart whisper.service, for the new seccomp profile" try_to_soon restart whisper.service
   else
-    act "start whisper.service" "${manager[@]}" --no-block start whisper.service
+    act "start whisper.service" try_to_soon start whisper.service
   fi
+}
+
+try_to_soon() { # start|restart SERVICE
+  "${manager[@]}" --no-block "$1" "$2" || start_failed "$2"
+  unset "stale[$2]"
+  save_stale
 }
 
 container_of_whisper() {
@@ -203,6 +224,19 @@ stop_all() {
   for service in whisper-gate whisper whisper-proxy whisper-net-network; do stop "$service.service"; done
 }
 
+# What the way back is about: services whose unit vanishes end first, others are restarted after it.
+note_what_goes_back() {
+  local kept path before
+  while IFS=$'\t' read -r kept path; do
+    case $path in
+      */whisper-proxy.container | */whisper-proxy.env) stale[whisper-proxy.service]=true ;;
+      */whisper-gate.container) stale[whisper-gate.service]=true ;;
+    esac
+  done <"$state/backup/files"
+  mapfile -t before <"$state/backup/image"
+  if [[ ${before[0]} == true && -n ${before[1]} ]]; then stale[whisper-proxy.service]=true stale[whisper-gate.service]=true; fi
+}
+
 stop_what_vanishes() {
   local kept path
   while IFS=$'\t' read -r kept path; do
@@ -215,14 +249,13 @@ stop_what_vanishes() {
 start_after_rollback() {
   local service
   act "let systemd read the units" "${manager[@]}" daemon-reload
-  for service in whisper-proxy whisper-gate; do
-    [[ -f $units/$service.container ]] || continue
-    if $no_start; then
-      say "not restarted; to do it: ${manager[*]} restart $service.service"
-    else
-      act "restart $service.service" try_to restart "$service.service"
-    fi
-  done
+  [[ -n $(elsewhere whisper-proxy.container) ]] || return 0
+  if $no_start; then
+    say "nothing was restarted; to do it: ${manager[*]} restart ${!stale[*]}"
+    return
+  fi
+  for service in whisper-proxy.service whisper-gate.service; do start_service "$service"; done
+  act "wait until whisper-proxy is healthy" wait_until_healthy
 }
 
 remove_network() {

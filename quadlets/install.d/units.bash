@@ -98,14 +98,6 @@ check_units_are_made() {
 
 # --- what there is to say
 
-announce() {
-  say "the files go to $target"
-  if ! $no_start && [[ $(state_of whisper.service) == active ]]; then
-    warn "whisper is running. If the image or a file of the units changes, it is restarted with whisper-gate, and a transcription" \
-      "that is running is lost; with --no-start you choose the moment"
-  fi
-}
-
 tell_what_was_kept() {
   local name path
   for name in "${OURS[@]}"; do
