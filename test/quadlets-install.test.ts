@@ -66,7 +66,7 @@ describe('the first time', () => {
   });
 
   test('leaves starting to you, if you want it so', () => {
-    expect(jobs(host.install('--no-start').calls)).toEqual(['daemon-reload']);
+    expect(jobs(host.install('--no-start').calls)).toEqual([]);
   });
 
   test('never touches a visp-net that is there', () => {

@@ -121,11 +121,12 @@ start() {
     tell_links
     return
   fi
-  act "let systemd read the units" "${manager[@]}" daemon-reload
+  # Not even the units are read: that alone would end a whisper that was not bound to the gate before.
   if $no_start; then
-    say "nothing was started; to do it: $(again_as install), or ${manager[*]} restart whisper-proxy.service whisper-gate.service"
+    say "nothing was started or restarted; to do it, run this again without --no-start"
     return
   fi
+  act "let systemd read the units" "${manager[@]}" daemon-reload
   for service in whisper-proxy.service whisper-gate.service; do start_service "$service"; done
   start_whisper
   act "wait until whisper-proxy is healthy" wait_until_healthy
@@ -194,7 +195,7 @@ runs_unlocked() {
   local mode gate
   mode=$(podman inspect --type=container --format '{{if .State.Running}}{{.HostConfig.NetworkMode}}{{end}}' "$(container_of_whisper)" 2>/dev/null) || return 1
   gate=$(podman inspect --type=container --format '{{.Id}}' whisper-gate 2>/dev/null) || true
-  [[ -n $mode && $mode != "container:$gate" ]]
+  [[ -n $mode && $mode != none && $mode != "container:$gate" ]]
 }
 
 wait_until_healthy() {
@@ -220,6 +221,7 @@ stop() { # SERVICE
 
 stop_all() {
   local service
+  [[ $(state_of whisper.service) != active ]] || warn "whisper is running, and ends with its gate"
   # The gate first: as long as it is there, it brings whisper back.
   for service in whisper-gate whisper whisper-proxy whisper-net-network; do stop "$service.service"; done
 }
@@ -248,12 +250,12 @@ stop_what_vanishes() {
 
 start_after_rollback() {
   local service
-  act "let systemd read the units" "${manager[@]}" daemon-reload
-  [[ -n $(elsewhere whisper-proxy.container) ]] || return 0
   if $no_start; then
-    say "nothing was restarted; to do it: ${manager[*]} restart ${!stale[*]}"
+    say "nothing was restarted; to do it: ${manager[*]} daemon-reload && ${manager[*]} restart ${!stale[*]}"
     return
   fi
+  act "let systemd read the units" "${manager[@]}" daemon-reload
+  [[ -n $(elsewhere whisper-proxy.container) ]] || return 0
   for service in whisper-proxy.service whisper-gate.service; do start_service "$service"; done
   act "wait until whisper-proxy is healthy" wait_until_healthy
 }

@@ -18,7 +18,7 @@ faults_of() { # FILE…
 
 # A whisper that is not locked in would make everything else pointless, so nothing is begun.
 check_whisper() {
-  local unit file faults with=()
+  local unit file faults with=() options=()
   unit=$(whisper_unit)
   [[ -n $unit ]] || return 0
   mapfile -d '' -t with < <(drop_ins "$unit")
@@ -29,7 +29,8 @@ check_whisper() {
   fi
   file=$(readlink -f -- "$unit")
   grep --quiet '^[ \t]*\[Container\]' "$file" || refuse "$file has no [Container] section: move it away"
-  awk -v mode=lock -f "$here/install.d/whisper-unit.awk" -- "$here/whisper.container" "$file" >"$work/locked"
+  [[ $(setting "$file" Network) != none ]] || options=(-v alone=1)
+  awk -v mode=lock "${options[@]}" -f "$here/install.d/whisper-unit.awk" -- "$here/whisper.container" "$file" >"$work/locked"
   diff --unified --label "$file" --label "$file" -- "$file" "$work/locked" || true
   faults=${faults//$'\n'/$'\n'  }
   refuse "whisper would not be locked in by $file, so nothing was changed:"$'\n'"  $faults"$'\n'"What is above locks it. Look at it, then apply it, and install:

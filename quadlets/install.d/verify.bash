@@ -34,7 +34,7 @@ verify_container() { # NAME GATE
   finding "$1 has no capability" "$caps effective, $bounding bounding" "$caps$bounding" 00
   finding "$1 gains no privilege (NoNewPrivileges=true)" "$options" "$options" '*no-new-privileges*'
   finding "$1 has our seccomp profile" "$options" "$options" '*seccomp=*/whisper-seccomp.json*'
-  finding "$1 has no network but whisper-gate's" "$network" "$network" "container:$2"
+  finding "$1 has no network but whisper-gate's" "$network" "$network" "@(container:$2|none)"
   finding "$1 is not privileged" "$privileged" "$privileged" false
 }
 
@@ -64,7 +64,17 @@ probe() { # ARGUMENT… of podman run, then of `whisper-proxy verify`, after a -
   while [[ $1 != -- ]]; do of_podman+=("$1") && shift; done
   ! $json || report=(--json)
   podman run --rm --pull=never --cap-drop=all --security-opt=no-new-privileges --user=0:0 --read-only "${like_units[@]}" \
-    "${of_podman[@]}" --entrypoint=whisper-proxy "$IMAGE:latest" verify "${@:2}" "${report[@]}" || is_open=true
+    "${of_podman[@]}" --entrypoint=whisper-proxy "$IMAGE:latest" verify "${@:2}" "${report[@]}" | lines || is_open=true
+}
+
+# A JSON document becomes one line, so that several can follow each other.
+lines() {
+  if $json; then
+    tr --delete '\n'
+    echo
+  else
+    cat
+  fi
 }
 
 verify_from_whisper() {
@@ -79,7 +89,7 @@ verify_from_whisper() {
 }
 
 verify_from_visp_net() {
-  local network arguments=(--from visp-net)
+  local network arguments=(--from visp-net --proxy "$(proxy_address)")
   network=$(networks_of whisper-proxy | grep --invert-match --line-regexp systemd-whisper-net | sed --quiet 1p) ||
     refuse "whisper-proxy does not run: ${manager[*]} start whisper-proxy.service"
   # Where the unit names no clients, everybody is one.

@@ -2,6 +2,7 @@
 #
 #   awk -v mode=faults -f whisper-unit.awk FILE [DROP-IN…]   a line for each thing that leaves whisper unlocked
 #   awk -v mode=lock -f whisper-unit.awk OURS FILE           FILE, locked with the lines of OURS
+#   awk -v mode=lock -v alone=1 …                            the same for a whisper without any network
 #
 # Quadlet's rules hold: an empty assignment empties a list, the last of several single values wins, and
 # a backslash at its end continues a line. Written for every awk there is (mawk, busybox).
@@ -104,20 +105,22 @@ function note(key, value) {
 
 function print_faults(i) {
   if (!seen["Container"]) fault("there is no [Container] section")
-  if (all["Network"] != "container:whisper-gate")
+  # Without any network (and a unix socket instead), there is nothing for the gate to lock.
+  if (all["Network"] != "container:whisper-gate" && all["Network"] != "none")
     fault("Network=container:whisper-gate must be its only network, and is " (all["Network"] == "" ? "not there" : "\"" all["Network"] "\""))
   if (!has(all["DropCapability"], "all")) fault("DropCapability=all is missing")
   if (all["AddCapability"] != "") fault("AddCapability=" all["AddCapability"] ": with a capability whisper can change the gate's rules, or go around them")
   if (tolower(last["NoNewPrivileges"]) !~ /^(true|yes|on|1)$/) fault("NoNewPrivileges=true is missing")
   if (plain(last["SeccompProfile"]) !~ /(^|\/)whisper-seccomp\.json$/) fault("SeccompProfile=%E/containers/systemd/whisper-seccomp.json is missing")
-  if (!has(unit["BindsTo"], "whisper-gate.service")) fault("BindsTo=whisper-gate.service is missing")
-  if (!has(unit["After"], "whisper-gate.service")) fault("After=whisper-gate.service is missing")
+  if (all["Network"] != "none" && !has(unit["BindsTo"], "whisper-gate.service")) fault("BindsTo=whisper-gate.service is missing")
+  if (all["Network"] != "none" && !has(unit["After"], "whisper-gate.service")) fault("After=whisper-gate.service is missing")
   for (i = 1; i <= fault_count; i++) print faults[i]
 }
 
 # --- mode=lock
 
 function collect(key, value, text) {
+  if (alone && key !~ /^(DropCapability|NoNewPrivileges|SeccompProfile)$/) return
   if (section == "Unit" && key ~ /^(BindsTo|After|Wants)$/) ours["Unit"] = ours["Unit"] text "\n"
   else if (section != "Container") return
   else if (key ~ /^(Network|HostName|DropCapability|NoNewPrivileges|SeccompProfile)$/ || value ~ /_proxy=/) ours["Container"] = ours["Container"] text "\n"
@@ -129,6 +132,10 @@ function rewrite(key, value, text, left) {
   if (is_ours[section, key "=" value]) return
   if (section == "Unit" && value == "" && (key == "BindsTo" || key == "After")) return
   if (section == "Container") {
+    if (alone && key ~ /^(Network|HostName|Environment)$/) {
+      print text
+      return
+    }
     if (key ~ /^(Network|DropCapability|AddCapability|NoNewPrivileges|SeccompProfile|HostName)$/) return
     if (key ~ /^(PublishPort|ExposeHostPort|DNS|DNSSearch|DNSOption|AddHost|NetworkAlias|IP|IP6|Pod)$/) return
     if ((key == "Volume" || key == "Mount") && way_out(value)) return
@@ -145,7 +152,7 @@ function rewrite(key, value, text, left) {
 
 function header(name, text) {
   # Ours come first in their section; where there is no [Unit], it comes before everything.
-  if (name != "Unit" && !seen["Unit"]) {
+  if (name != "Unit" && !seen["Unit"] && !alone) {
     printf "[Unit]\n%s\n", ours["Unit"]
     seen["Unit"] = 1
   }
