@@ -63,7 +63,7 @@ check_image() {
   local answer
   answer=$(podman run --rm --pull=never --network=none --cap-drop=all "${like_units[@]}" --entrypoint=sh "$new_image" \
     -c 'command -v whisper-proxy whisper-gate' 2>&1) ||
-    refuse "the image ${image:-that was built} is not one of whisper-proxy, or does not run on this machine: $answer"
+    refuse "the image ${image:-that was built} is not one of whisper-proxy, or does not run on this machine: ${answer:-it has no whisper-proxy and whisper-gate}"
 }
 
 tag_image() {
