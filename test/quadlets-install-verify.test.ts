@@ -55,10 +55,11 @@ describe('verify', () => {
   });
 
   test("looks at other containers, bridges, and the host's published ports", () => {
-    host.set('networks/podman', '10.88.0.1');
+    host.set('networks/podman', '10.88.0.1\nfd00::1');
     host.set('ps', '0.0.0.0:8080->80/tcp, 127.0.0.1:5000-5001->5000-5001/tcp');
     const also = host.install('verify').calls.find((call) => /--from whisper/.test(call));
-    expect(also).toMatch(/--also 10\.88\.0\.1 --also 10\.88\.0\.1:5000 --also 10\.88\.0\.1:8080/);
+    const places = ['10.88.0.1', '10.88.0.1:5000', '10.88.0.1:8080', '[fd00::1]', '[fd00::1]:5000'];
+    for (const place of places) expect(also).toContain(` --also ${place} `);
   });
 
   test('a probe that finds a hole is the exit status too', () => {

@@ -114,8 +114,9 @@ places() {
   done | grep '^[0-9a-f:.]*[0-9]$') || true
   ports=$(podman ps --format '{{.Ports}}' | tr ',' '\n' | sed --quiet 's/^.*:\([0-9]*\)[-0-9]*->.*/\1/p') || true
   for gateway in $gateways; do
-    echo "$gateway"
-    for port in $ports; do echo "$(bracketed "$gateway"):$port"; done
+    gateway=$(bracketed "$gateway")
+    printf '%s\n' "$gateway"
+    for port in $ports; do printf '%s\n' "$gateway:$port"; done
   done
   podman ps --format '{{.Names}}' | grep --invert-match --line-regexp --regexp=whisper-gate --regexp="$(container_of_whisper)" | while read -r name; do
     podman inspect --type=container --format '{{range .NetworkSettings.Networks}}{{println .IPAddress}}{{end}}' "$name"
