@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { demo } from './cli/demo.ts';
 import { health } from './cli/health.ts';
 import { serve } from './cli/serve.ts';
+import { addVerify } from './cli/verify.ts';
 
 const program = new Command('whisper-proxy')
   .description(
@@ -23,6 +24,7 @@ program
   .command('health')
   .description('ask the running proxy whether it is well; for HealthCmd')
   .action(health);
+addVerify(program);
 
 const [, , ...args] = process.argv;
 await program.parseAsync(args.length > 0 ? args : ['serve'], { from: 'user' });

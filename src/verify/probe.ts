@@ -1,0 +1,117 @@
+/** Whether a way is shut; `unknown` if it could not be tried, which counts as a failure. */
+export type State = 'closed' | 'open' | 'unknown';
+
+/** What came of a try. */
+export interface Outcome {
+  state: State;
+  /** For people: what happened, in a few words. */
+  detail: string;
+}
+
+/** One try of a probe: one port, one kind of call. */
+export interface Attempt {
+  /** What tells it from the others of its probe: a port, a target; empty if there are no others. */
+  what: string;
+  run(): Promise<Outcome>;
+}
+
+/** A way that is tried, and how it should be. It is open as soon as one of its attempts is. */
+export interface Probe {
+  group: string;
+  name: string;
+  want: 'closed' | 'open';
+  attempts: Attempt[];
+}
+
+/** A probe that was run. */
+export interface Result extends Outcome {
+  group: string;
+  name: string;
+  want: 'closed' | 'open';
+}
+
+/** How many attempts there are at once, and when one that says nothing is given up. */
+export interface Bounds {
+  atOnce: number;
+  limitMs: number;
+}
+
+/** What an attempt came to, with what it was about. */
+export type Tried = Outcome & { what: string };
+
+/**
+ * Runs probes, in no particular order.
+ * @returns a result for each, in the order of the probes. It never rejects: an attempt that throws,
+ * or takes longer than the limit, is unknown.
+ */
+export async function runProbes(
+  probes: readonly Probe[],
+  { atOnce, limitMs }: Bounds,
+): Promise<Result[]> {
+  const queue = probes.flatMap(({ attempts }) => attempts);
+  const outcomes = new Map<Attempt, Outcome>();
+  const worker = async () => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      outcomes.set(next, await within(next, limitMs));
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+  return probes.map(({ group, name, want, attempts }) => {
+    const tried = attempts.map((attempt) => ({
+      what: attempt.what,
+      ...(outcomes.get(attempt) ?? { state: 'unknown' as const, detail: 'not tried' }),
+    }));
+    return { group, name, want, ...fold(tried) };
+  });
+}
+
+/** Whether a result is as it should be. */
+export function isAsWanted({ state, want }: Result): boolean {
+  return state === want;
+}
+
+/** A probe of one attempt. */
+export function single(
+  group: string,
+  name: string,
+  want: 'closed' | 'open',
+  run: () => Promise<Outcome>,
+): Probe {
+  return { group, name, want, attempts: [{ what: '', run }] };
+}
+
+/**
+ * What several attempts come to: open if one is, else unknown if one is, else closed. Only those that
+ * decided are told.
+ */
+export function fold(tried: readonly Tried[]): Outcome {
+  const worst = (['open', 'unknown', 'closed'] as const).find((state) =>
+    tried.some((one) => one.state === state),
+  );
+  if (worst === undefined) return { state: 'unknown', detail: 'not tried' };
+  const byDetail = new Map<string, string[]>();
+  for (const { state, what, detail } of tried) {
+    if (state !== worst) continue;
+    const whats = byDetail.get(detail) ?? [];
+    byDetail.set(detail, what === '' ? whats : [...whats, what]);
+  }
+  const parts = [...byDetail].map(([detail, whats]) =>
+    whats.length === 0 ? detail : `${whats.join(', ')}: ${detail}`,
+  );
+  return { state: worst, detail: parts.join('; ') };
+}
+
+async function within(attempt: Attempt, limitMs: number): Promise<Outcome> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<Outcome>((resolve) => {
+    const detail = `nothing came of it within ${limitMs / 1000} s`;
+    timer = setTimeout(() => resolve({ state: 'unknown', detail }), limitMs);
+  });
+  try {
+    return await Promise.race([attempt.run(), limit]);
+  } catch (error) {
+    return { state: 'unknown', detail: error instanceof Error ? error.message : String(error) };
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,58 @@
+import { isAsWanted, type Result } from './probe.ts';
+
+const [RED, GREEN, BOLD, RESET] = ['\u001b[31m', '\u001b[32m', '\u001b[1m', '\u001b[0m'];
+const NAME_WIDTH = 50;
+
+/** How many names a sentence has before it becomes unreadable. */
+const MAX_NAMES = 6;
+
+/**
+ * Results for people: a block a group, what is wrong marked, and a sentence that sums it up.
+ * @param colour whether the reader is a terminal that wants colours.
+ */
+export function formatTable(results: readonly Result[], colour: boolean): string {
+  const paint = (code: string, text: string) => (colour ? `${code}${text}${RESET}` : text);
+  const groups = [...new Set(results.map(({ group }) => group))];
+  const blocks = groups.map((group) => {
+    const members = results.filter((result) => result.group === group);
+    const rows = members.map((result) => {
+      const isRight = isAsWanted(result);
+      const mark = (isRight ? result.state : result.state.toUpperCase()).padEnd(8);
+      const name = result.name.padEnd(NAME_WIDTH);
+      const note = isRight ? '' : ` (must be ${result.want})`;
+      return `  ${paint(isRight ? GREEN : RED, mark)} ${name} ${result.detail}${note}`.trimEnd();
+    });
+    return [paint(BOLD, group), ...rows].join('\n');
+  });
+  return `${[...blocks, summarize(results)].join('\n\n')}\n`;
+}
+
+/** What the results come to, in a line; what is wrong first. */
+export function summarize(results: readonly Result[]): string {
+  const ways = results.filter(({ want }) => want === 'closed');
+  const work = results.filter(({ want }) => want === 'open');
+  const wrong = results.filter((result) => !isAsWanted(result));
+  const open = wrong.filter(({ want, state }) => want === 'closed' && state === 'open');
+  const untried = wrong.filter(({ want, state }) => want === 'closed' && state === 'unknown');
+  const broken = wrong.filter(({ want }) => want === 'open');
+  const parts = [
+    ...(open.length > 0 ? [`OPEN: ${list(open)}`] : []),
+    ...(broken.length > 0 ? [`does not work: ${list(broken)}`] : []),
+    ...(untried.length > 0 ? [`could not be tried: ${list(untried)}`] : []),
+  ];
+  const closed = ways.length - open.length - untried.length;
+  const all = closed === ways.length ? 'all closed' : `${closed} closed`;
+  const done = work.length - broken.length;
+  const total = `${count(ways.length, 'way')} out tried, ${all}; ${done === work.length ? count(done, 'thing') : `${done} of ${count(work.length, 'thing')}`} that must work ${done === 1 ? 'does' : 'do'}.`;
+  return parts.length === 0 ? total : `${parts.join('. ')}. ${total}`;
+}
+
+function list(results: readonly Result[]): string {
+  const names = results.slice(0, MAX_NAMES).map(({ name }) => name);
+  const rest = results.length - names.length;
+  return `${names.join('; ')}${rest > 0 ? `; and ${rest} more` : ''}`;
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,192 @@
+import { connect as connectTls } from 'node:tls';
+import { formatHostPort } from '../policy/host.ts';
+import { askProxy } from './ask.ts';
+import { askNameServer } from './name-server.ts';
+import { awaitRefusal, openConnection } from './packets.ts';
+import { type Attempt, type Outcome, type Probe, single } from './probe.ts';
+import { codeOf, judge } from './proxy-probes.ts';
+import {
+  ADMIN_PORT,
+  type Allowed,
+  type Also,
+  EGRESS_PORT,
+  existingName,
+  INGRESS_PORT,
+  METADATA,
+  NO_NAME,
+  PUBLIC,
+  portsOf,
+} from './targets.ts';
+
+/** What an ordinary container on visp-net tries. */
+export interface VispTargets {
+  /** What the name `whisper` stands for on visp-net; null if it is not known there. */
+  ingress: string | null;
+  /** The proxy's address on whisper-net. */
+  proxy: string;
+  whisper: string;
+  /** Tried through ingress. */
+  also: Also[];
+  /** Asked of egress: it lets them through, but not for this container. */
+  allowed: Allowed[];
+  /** Whether INGRESS_CLIENTS names this container. */
+  ingressAllowed: boolean;
+}
+
+const LIMIT_MS = 1_500;
+/** A ServerHello may have to come from the other end of the world. */
+const TLS_LIMIT_MS = 5_000;
+
+/** What a container on visp-net must not reach, and the one thing that it may. */
+export function vispProbes(targets: VispTargets): Probe[] {
+  const { ingress, proxy, whisper, allowed } = targets;
+  const host = allowed[0] ?? { host: existingName([]), port: 443 };
+  const doors = [...new Set(ingress === null ? [proxy] : [ingress, proxy])];
+  return [
+    ...doors.flatMap((address) => doorProbes(address, host)),
+    {
+      group: 'whisper',
+      name: `whisper itself, ${whisper}, TCP`,
+      want: 'closed',
+      attempts: [22, 80, INGRESS_PORT].map((port) => ({
+        what: String(port),
+        run: () => openConnection(whisper, port),
+      })),
+    },
+    single('whisper', `whisper itself, ${whisper}, UDP`, 'closed', () => awaitRefusal(whisper, 9)),
+    ...ingressProbes(targets),
+  ];
+}
+
+/** The proxy's doors that are for whisper alone, or for itself. */
+function doorProbes(address: string, host: Allowed): Probe[] {
+  const target = formatHostPort(host.host, host.port);
+  const group = `the proxy at ${address}`;
+  return [
+    single(group, 'egress, CONNECT', 'closed', () =>
+      egress(address, EGRESS_PORT, 'CONNECT', target),
+    ),
+    single(group, 'egress, plain HTTP', 'closed', () =>
+      egress(address, EGRESS_PORT, 'GET', `http://${host.host}/`),
+    ),
+    single(group, 'egress on port 80', 'closed', () =>
+      egress(address, 80, 'GET', `http://${host.host}/`),
+    ),
+    single(group, 'egress on port 443', 'closed', () => egressTls(address, host.host)),
+    single(group, 'DNS', 'closed', () => lookUp(address, 'udp', host.host)),
+    single(group, 'DNS over TCP', 'closed', () => lookUp(address, 'tcp', host.host)),
+    single(group, 'admin', 'closed', () => admin(address)),
+  ];
+}
+
+function ingressProbes({ ingress, ingressAllowed, also }: VispTargets): Probe[] {
+  const group = 'ingress';
+  const want = ingressAllowed ? 'open' : 'closed';
+  if (ingress === null) {
+    const detail = 'the name whisper is not known here; is this container on visp-net?';
+    return [single(group, 'the name whisper', want, async () => ({ state: 'unknown', detail }))];
+  }
+  const through: Attempt[] = [
+    `${METADATA}:80`,
+    `${PUBLIC[0]}:443`,
+    `${NO_NAME}:443`,
+    ...also.flatMap((one) => portsOf(one).map((port) => formatHostPort(one.address, port))),
+  ].flatMap((target) => [
+    { what: `CONNECT ${target}`, run: () => refusedByIngress(ingress, 'CONNECT', target) },
+    { what: `http://${target}/`, run: () => refusedByIngress(ingress, 'GET', `http://${target}/`) },
+  ]);
+  return [
+    single(group, `whisper through http://whisper:${INGRESS_PORT}`, want, () => knock(ingress)),
+    { group, name: 'ingress as a way elsewhere', want: 'closed', attempts: through },
+  ];
+}
+
+/** Whether ingress lets this container in. That whisper is down is another matter. */
+async function knock(ingress: string): Promise<Outcome> {
+  try {
+    const { status, reason } = await askProxy(ingress, INGRESS_PORT, 'GET', '/');
+    const detail = reason === null ? String(status) : `${status} ${reason}`;
+    return { state: reason === 'client_not_allowed' ? 'closed' : 'open', detail };
+  } catch (error) {
+    return { state: 'unknown', detail: `no answer from ingress: ${codeOf(error)}` };
+  }
+}
+
+async function refusedByIngress(
+  ingress: string,
+  method: 'GET' | 'CONNECT',
+  target: string,
+): Promise<Outcome> {
+  try {
+    return judge(await askProxy(ingress, INGRESS_PORT, method, target));
+  } catch (error) {
+    return { state: 'unknown', detail: `no answer from ingress: ${codeOf(error)}` };
+  }
+}
+
+/**
+ * Whether egress serves this container. That it can be connected to is no fault: podman does not keep
+ * its networks apart, and so the proxy has to know its clients.
+ */
+async function egress(
+  address: string,
+  port: number,
+  method: 'GET' | 'CONNECT',
+  target: string,
+): Promise<Outcome> {
+  try {
+    const { status, reason } = await askProxy(address, port, method, target, LIMIT_MS);
+    const isRefused = status === 403 && reason === 'client_not_allowed';
+    return { state: isRefused ? 'closed' : 'open', detail: `${status} ${reason ?? ''}`.trim() };
+  } catch (error) {
+    return unserved(error);
+  }
+}
+
+/** A handshake that gets anywhere was passed on: the proxy has no certificate of its own. */
+function egressTls(address: string, servername: string): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const socket = connectTls({ host: address, port: 443, servername, rejectUnauthorized: false });
+    let isConnected = false;
+    const timer = setTimeout(() => {
+      // Somebody holds the connection, perhaps while dialling for us.
+      if (isConnected) settle({ state: 'unknown', detail: 'connected, and then no answer' });
+      else settle({ state: 'closed', detail: 'no answer' });
+    }, TLS_LIMIT_MS);
+    const settle = (outcome: Outcome) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(outcome);
+    };
+    socket.once('connect', () => {
+      isConnected = true;
+    });
+    socket.once('secureConnect', () => settle({ state: 'open', detail: 'a TLS server answered' }));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      const isFromServer = error.code?.startsWith('ERR_SSL_') ?? false;
+      settle(isFromServer ? { state: 'open', detail: `TLS: ${error.code}` } : unserved(error));
+    });
+  });
+}
+
+async function lookUp(address: string, transport: 'udp' | 'tcp', name: string): Promise<Outcome> {
+  const answer = await askNameServer(address, transport, name);
+  if (answer.kind === 'silence') return { state: 'closed', detail: answer.why };
+  const { code, records } = answer;
+  return {
+    state: code === 'REFUSED' ? 'closed' : 'open',
+    detail: `${name}: ${code}, ${records} records`,
+  };
+}
+
+/** Here a refusal is as it should be: what must not be reached is the listener. */
+async function admin(address: string): Promise<Outcome> {
+  const outcome = await openConnection(address, ADMIN_PORT);
+  return outcome.detail.includes('ECONNREFUSED')
+    ? { state: 'closed', detail: 'nothing listens there' }
+    : outcome;
+}
+
+function unserved(error: unknown): Outcome {
+  return { state: 'closed', detail: codeOf(error) };
+}
