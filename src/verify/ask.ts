@@ -7,6 +7,8 @@ export interface ProxyAnswer {
   reason: string | null;
 }
 
+/** Whoever is going to answer at all takes a connection sooner. */
+const CONNECT_LIMIT_MS = 1_500;
 /** Long enough for a proxy that is busy, or that looks a name up. */
 export const ASK_LIMIT_MS = 5_000;
 
@@ -35,6 +37,12 @@ export function askProxy(
       const error = new Error(`no answer within ${limitMs / 1000} s`);
       outgoing.destroy(Object.assign(error, { code: 'ETIMEDOUT' }));
     }, limitMs);
+    outgoing.once('socket', (socket) => {
+      socket.setTimeout(CONNECT_LIMIT_MS, () => {
+        outgoing.destroy(Object.assign(new Error('no connection'), { code: 'ETIMEDOUT' }));
+      });
+      socket.once('connect', () => socket.setTimeout(0));
+    });
     outgoing.once('close', () => clearTimeout(timer));
     outgoing.on('error', reject);
     outgoing.once('connect', (response, socket) => {

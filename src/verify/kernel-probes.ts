@@ -14,7 +14,7 @@ const RUN_LIMIT_MS = 15_000;
 type Entry = readonly [id: string, group: string, name: string];
 
 const CLOSED: readonly Entry[] = [
-  ['bind-to-device', 'other ways to send', 'past the routes (SO_BINDTODEVICE)'],
+  ['bind-to-device', 'other ways to send', 'around the routes (SO_BINDTODEVICE)'],
   ['source-port', 'other ways to send', "TCP to the proxy from whisper's own port 7860"],
   ['ip-options', 'other ways to send', 'IP options'],
   ['mptcp', 'other ways to send', 'MPTCP'],

@@ -30,10 +30,11 @@ export interface Result extends Outcome {
   want: 'closed' | 'open';
 }
 
-/** How many attempts there are at once, and when one that says nothing is given up. */
+/** How many attempts there are at once, and when one, and all together, are given up. */
 export interface Bounds {
   atOnce: number;
   limitMs: number;
+  totalMs: number;
 }
 
 /** What an attempt came to, with what it was about. */
@@ -42,24 +43,30 @@ export type Tried = Outcome & { what: string };
 /**
  * Runs probes, in no particular order.
  * @returns a result for each, in the order of the probes. It never rejects: an attempt that throws,
- * or takes longer than the limit, is unknown.
+ * or that the limits leave no time, is unknown.
  */
 export async function runProbes(
   probes: readonly Probe[],
-  { atOnce, limitMs }: Bounds,
+  { atOnce, limitMs, totalMs }: Bounds,
 ): Promise<Result[]> {
+  const end = performance.now() + totalMs;
   const queue = probes.flatMap(({ attempts }) => attempts);
   const outcomes = new Map<Attempt, Outcome>();
   const worker = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
-      outcomes.set(next, await within(next, limitMs));
+      const left = end - performance.now();
+      if (left <= 0) return;
+      outcomes.set(next, await within(next, Math.min(limitMs, left)));
     }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
   return probes.map(({ group, name, want, attempts }) => {
     const tried = attempts.map((attempt) => ({
       what: attempt.what,
-      ...(outcomes.get(attempt) ?? { state: 'unknown' as const, detail: 'not tried' }),
+      ...(outcomes.get(attempt) ?? {
+        state: 'unknown' as const,
+        detail: 'not tried: too little time',
+      }),
     }));
     return { group, name, want, ...fold(tried) };
   });
@@ -104,7 +111,7 @@ export function fold(tried: readonly Tried[]): Outcome {
 async function within(attempt: Attempt, limitMs: number): Promise<Outcome> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<Outcome>((resolve) => {
-    const detail = `nothing came of it within ${limitMs / 1000} s`;
+    const detail = `nothing came of it within ${Math.ceil(limitMs / 1000)} s`;
     timer = setTimeout(() => resolve({ state: 'unknown', detail }), limitMs);
   });
   try {

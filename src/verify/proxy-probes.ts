@@ -19,6 +19,8 @@ import type { Vantage } from './vantage.ts';
 /** More than EGRESS_CONNECT_TIMEOUT, which is how long the proxy may take to give a host up. */
 const ALLOWED_LIMIT_MS = 12_000;
 
+const GATEWAY_PORTS = [22, 53, 80, 443, INGRESS_PORT];
+
 /**
  * The ways out through the proxy: it must refuse all of them, and let through what is allowed. A
  * refusal is not enough where the proxy has tried before: then it was allowed, and only failed.
@@ -32,11 +34,10 @@ export function throughProxyProbes(vantage: Vantage, targets: Targets): Probe[] 
     want: 'closed',
     attempts: hosts.map((target) => connectAttempt(proxy, target)),
   });
-  const gatewayPorts = [22, 53, 80, 443, INGRESS_PORT];
   return [
     refused(
       `CONNECT to the gateway ${gateway}`,
-      gatewayPorts.map((port) => `${gateway}:${port}`),
+      GATEWAY_PORTS.map((port) => `${gateway}:${port}`),
     ),
     refused('CONNECT to the metadata address', [`${METADATA}:80`]),
     refused('CONNECT to whisper', [

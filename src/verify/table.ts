@@ -3,6 +3,13 @@ import { isAsWanted, type Result } from './probe.ts';
 const [RED, GREEN, BOLD, RESET] = ['\u001b[31m', '\u001b[32m', '\u001b[1m', '\u001b[0m'];
 const NAME_WIDTH = 50;
 
+/** What depends on how this container was started, not on the network that it is on. */
+const OF_THE_CONTAINER = ['socket families', 'system calls', 'privileges'];
+const ADVICE =
+  'Is this container run as whisper is? It takes --cap-drop=all --security-opt=no-new-privileges\n' +
+  '--security-opt=seccomp=PATH/whisper-seccomp.json, which whisper.container has as DropCapability=all,\n' +
+  'NoNewPrivileges=true and SeccompProfile=.';
+
 /** How many names a sentence has before it becomes unreadable. */
 const MAX_NAMES = 6;
 
@@ -24,7 +31,10 @@ export function formatTable(results: readonly Result[], colour: boolean): string
     });
     return [paint(BOLD, group), ...rows].join('\n');
   });
-  return `${[...blocks, summarize(results)].join('\n\n')}\n`;
+  const isOwnFault = results.some(
+    (result) => !isAsWanted(result) && OF_THE_CONTAINER.includes(result.group),
+  );
+  return `${[...blocks, ...(isOwnFault ? [ADVICE] : []), summarize(results)].join('\n\n')}\n`;
 }
 
 /** What the results come to, in a line; what is wrong first. */
@@ -42,9 +52,15 @@ export function summarize(results: readonly Result[]): string {
   ];
   const closed = ways.length - open.length - untried.length;
   const all = closed === ways.length ? 'all closed' : `${closed} closed`;
-  const done = work.length - broken.length;
-  const total = `${count(ways.length, 'way')} out tried, ${all}; ${done === work.length ? count(done, 'thing') : `${done} of ${count(work.length, 'thing')}`} that must work ${done === 1 ? 'does' : 'do'}.`;
+  const total = `${count(ways.length, 'way')} out tried, ${all}${works(work.length, broken.length)}.`;
   return parts.length === 0 ? total : `${parts.join('. ')}. ${total}`;
+}
+
+function works(all: number, broken: number): string {
+  if (all === 0) return '';
+  const done = all - broken;
+  const things = broken === 0 ? count(done, 'thing') : `${done} of ${count(all, 'thing')}`;
+  return `; ${things} that must work ${done === 1 ? 'does' : 'do'}`;
 }
 
 function list(results: readonly Result[]): string {

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { formatHostPort } from '../policy/host.ts';
 import { askProxy } from './ask.ts';
@@ -146,7 +147,13 @@ async function egress(
 /** A handshake that gets anywhere was passed on: the proxy has no certificate of its own. */
 function egressTls(address: string, servername: string): Promise<Outcome> {
   return new Promise((resolve) => {
-    const socket = connectTls({ host: address, port: 443, servername, rejectUnauthorized: false });
+    const socket = connectTls({
+      host: address,
+      port: 443,
+      // An address is no server name (RFC 6066, section 3).
+      ...(isIP(servername) ? {} : { servername }),
+      rejectUnauthorized: false,
+    });
     let isConnected = false;
     const timer = setTimeout(() => {
       // Somebody holds the connection, perhaps while dialling for us.

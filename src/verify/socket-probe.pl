@@ -1,0 +1,182 @@
+# The part of kernel-probe.pl that is about sockets: other protocols than Node has, options, families.
+use strict;
+use warnings;
+use Fcntl qw(F_GETFL F_SETFL O_NONBLOCK);
+use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6);
+
+our ( %arg, %error, $column );
+
+# What an error on the way to a socket, or from it, says: whoever refused a connection was reached,
+# and an error that is not listed proves nothing.
+sub network {
+    my ( $what, $step ) = @_;
+    my $name = $error{ $! + 0 } // "error " . ( $! + 0 );
+    return report( $what, 'open', 'reached: it refused (ECONNREFUSED)' ) if $name eq 'ECONNREFUSED';
+    my $closing = $name =~ /^E(?:PERM|ACCES|NETUNREACH|HOSTUNREACH|NETDOWN|ADDRNOTAVAIL|TIMEDOUT)$/
+      || $step eq 'socket' && $name =~ /^E(?:NOSYS|AFNOSUPPORT|PROTONOSUPPORT|SOCKTNOSUPPORT)$/;
+    $closing ? report( $what, 'closed', "$name at $step" )
+             : report( $what, 'unknown', "could not be tried: $name at $step" );
+}
+
+# Opens a connection. $prepare gets the socket before, and returns false if it fails.
+sub connects {
+    my ( $what, $type, $protocol, $address, $port, $prepare ) = @_;
+    socket my $socket, AF_INET, $type, $protocol or return network( $what, 'socket' );
+    !$prepare || $prepare->($socket) or return;
+    fcntl $socket, F_SETFL, fcntl( $socket, F_GETFL, 0 ) | O_NONBLOCK;
+    connect $socket, pack_sockaddr_in( $port, inet_aton($address) )
+      and return report( $what, 'open', 'connected' );
+    $!{EINPROGRESS} or return network( $what, 'connect' );
+    my $writable = '';
+    vec( $writable, fileno $socket, 1 ) = 1;
+    select undef, $writable, undef, $arg{limit} or return report( $what, 'closed', 'no answer' );
+    $! = unpack 'i', getsockopt $socket, SOL_SOCKET, SO_ERROR;
+    $! + 0 ? network( $what, 'connect' ) : report( $what, 'open', 'connected' );
+}
+
+# Sends one packet. If the kernel takes it, it has passed the rules, which drop in the output hook.
+sub sends {
+    my ( $what, $family, $type, $protocol, $to, $packet, $prepare ) = @_;
+    socket my $socket, $family, $type, $protocol or return network( $what, 'socket' );
+    !$prepare || $prepare->($socket) or return;
+    fcntl $socket, F_SETFL, fcntl( $socket, F_GETFL, 0 ) | O_NONBLOCK;
+    defined send( $socket, $packet, 0, $to ) ? report( $what, 'open', 'it was sent' )
+                                             : network( $what, 'send' );
+}
+
+sub to { pack_sockaddr_in( $_[1], inet_aton( $arg{ $_[0] } ) ) }
+
+# asm-generic/socket.h, linux/in.h: Socket.pm does not have them everywhere.
+my ( $SO_BINDTODEVICE, $IP_OPTIONS ) = ( 25, 4 );
+
+# A socket option, as a preparation.
+sub option {
+    my ( $what, $level, $name, $value ) = @_;
+    sub { setsockopt $_[0], $level, $name, $value or do { network( $what, 'setsockopt' ); 0 } };
+}
+
+# Echo requests; the kernel fills in the checksum of ICMPv6.
+my $echo  = pack 'CCnnn', 8,   0, 0xf7ff, 0, 0;
+my $echo6 = pack 'CCnnn', 128, 0, 0,      0, 0;
+
+sub all_nodes {
+    socket my $socket, AF_INET, SOCK_DGRAM, 0 or return;
+    my $request = pack 'a16 x24', $arg{device};
+    ioctl $socket, 0x8933, $request or return;    # SIOCGIFINDEX
+    pack_sockaddr_in6( 0, inet_pton( AF_INET6, 'ff02::1' ), unpack 'x16 i', $request );
+}
+
+# A ping socket does not tell whether an ICMPv6 packet was dropped, so this asks what left. Other IPv6
+# multicast that leaves at the same time is no less a way out.
+sub pings6 {
+    my $before = left6() // return report( '', 'unknown', "/proc/net/snmp6: $!" );
+    socket my $socket, AF_INET6, SOCK_DGRAM, 58 or return network( '', 'socket' );
+    defined send $socket, $echo6, 0, all_nodes() or return network( '', 'send' );
+    left6() > $before ? report( '', 'open', 'it was sent' ) : report( '', 'closed', 'it was dropped' );
+}
+
+sub left6 {
+    # A kernel without IPv6 has no such file, and no such socket.
+    open my $counters, '<', '/proc/net/snmp6' or return $!{ENOENT} ? 0 : undef;
+    my ($left) = grep { defined } map { /^Ip6OutMcastPkts\s+(\d+)/ ? $1 : undef } <$counters>;
+    $left;
+}
+
+# Bare IPv4, of a protocol that is for experiments (RFC 3692), in the proxy's name.
+sub spoofed {
+    pack 'CCnnnCCna4a4', 0x45, 0, 20, 0, 0, 64, 253, 0, map { inet_aton($_) } $arg{proxy}, $arg{gateway};
+}
+
+sub from_whispers_port {
+    my ($socket) = @_;
+    setsockopt $socket, SOL_SOCKET, SO_REUSEADDR, 1;
+    setsockopt $socket, SOL_SOCKET, SO_REUSEPORT, 1;
+    return 1 if bind $socket, pack_sockaddr_in( 7860, inet_aton( $arg{own} ) );
+    # Nobody gets past a listener: not by these two options, not on another address or device.
+    $!{EADDRINUSE}
+      ? report( '', 'closed', 'while whisper listens on it, the kernel lets nobody else begin there' )
+      : network( '', 'bind' );
+    0;
+}
+
+# A family counts as open as soon as it is reached: an error about the type or the protocol comes from
+# the family itself, and whoever knows the right ones gets a socket.
+sub families {
+    my ( $is_named, @families ) = @_;
+    my %shut;
+    for my $family (@families) {
+        my %said;
+        for my $type ( SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, 5 ) {    # 5: SOCK_SEQPACKET
+            # The kernel takes the lower 32 bits of a family, a filter may look at all 64.
+            for my $spelling ( $family, $family + 2**32 ) {
+                my $is_wide = $spelling != $family;
+                next if $is_wide && !defined $column;
+                my $done = $is_wide ? call( 'socket', $spelling, $type, 0 ) >= 0
+                                    : socket my $socket, $family, $type, 0;
+                $said{ $done ? 'a socket' : $error{ $! + 0 } // $! + 0 } = 1;
+            }
+        }
+        my $said = join ', ', sort { $b =~ / / <=> $a =~ / / || $a cmp $b } keys %said;
+        my $is_reached = grep { !/^E(?:PERM|ACCES|NOSYS|AFNOSUPPORT)$/ } keys %said;
+        if   ($is_reached) { report( $is_named ? '' : "family $family", 'open', $said ) }
+        else               { $shut{$said}++ }
+    }
+    report( $is_named ? '' : "$shut{$_} of them", 'closed', $_ ) for sort keys %shut;
+}
+
+# Whether the sockets that whisper needs are to be had: here open is as it should be.
+sub needed {
+    for my $family ( [ UNIX => AF_UNIX ], [ INET => AF_INET ], [ NETLINK => 16 ] ) {
+        my $type = $family->[1] == 16 ? SOCK_RAW : SOCK_STREAM;
+        socket( my $socket, $family->[1], $type, 0 ) or return report( '', 'closed', "$family->[0]: $!" );
+    }
+    report( '', 'open', 'UNIX, INET, NETLINK' );
+}
+
+# Each is an id and what tries it.
+sub socket_probes {
+    return (
+        [ 'bind-to-device' => sub {
+            for my $address ( $arg{public}, '169.254.169.254', '224.0.0.251', '255.255.255.255' ) {
+                my $what = "UDP to $address";
+                my $bind = option( $what, SOL_SOCKET, $SO_BINDTODEVICE, "$arg{device}\0" );
+                my $prepare = sub { setsockopt $_[0], SOL_SOCKET, SO_BROADCAST, 1; $bind->( $_[0] ) };
+                my $to = pack_sockaddr_in( 53, inet_aton($address) );
+                sends( $what, AF_INET, SOCK_DGRAM, 0, $to, '', $prepare );
+            }
+            my $bind = option( 'TCP', SOL_SOCKET, $SO_BINDTODEVICE, "$arg{device}\0" );
+            connects( 'TCP', SOCK_STREAM, 0, $arg{public}, 443, $bind );
+        } ],
+        [ 'source-port' => sub { connects( '', SOCK_STREAM, 0, $arg{proxy}, 3128, \&from_whispers_port ) } ],
+        [ 'ip-options' => sub {
+            my $hop = inet_aton( $arg{gateway} );
+            my %options = (
+                'record route' => pack( 'CCCNC', 7, 7, 4, 0, 0 ),
+                'router alert' => pack( 'CCn', 148, 4, 0 ),
+                'source route' => pack( 'CCCa4C', 131, 7, 4, $hop, 0 ),
+            );
+            for my $to ( [ 'the proxy', to( proxy => 53 ) ], [ 'the gateway', to( gateway => 53 ) ] ) {
+                for my $kind ( sort keys %options ) {
+                    my $what = "$kind to $to->[0]";
+                    sends( $what, AF_INET, SOCK_DGRAM, 0, $to->[1], '',
+                        option( $what, 0, $IP_OPTIONS, $options{$kind} ) );
+                }
+            }
+        } ],
+        [ mptcp => sub { connects( $_, SOCK_STREAM, 262, $arg{$_}, 443 ) for 'gateway', 'public' } ],
+        [ 'udp-lite' => sub { sends( $_, AF_INET, SOCK_DGRAM, 136, to( $_ => 53 ), '' ) for qw(proxy gateway public) } ],
+        [ sctp => sub { connects( $_, SOCK_STREAM, 132, $arg{$_}, 3128 ) for qw(proxy gateway) } ],
+        [ dccp => sub { connects( $_, 6, 33, $arg{$_}, 3128 ) for qw(proxy gateway) } ],
+        [ ping => sub { sends( $_, AF_INET, SOCK_DGRAM, 1, to( $_ => 0 ), $echo ) for qw(proxy gateway public) } ],
+        [ 'icmp-raw' => sub { sends( $_, AF_INET, SOCK_RAW, 1, to( $_ => 0 ), $echo ) for qw(proxy gateway public) } ],
+        [ 'ip-raw'   => sub { sends( '', AF_INET, SOCK_RAW, 255, to( gateway => 0 ), spoofed() ) } ],
+        [ ping6 => \&pings6 ],
+        [ 'icmp6-raw' => sub { sends( '', AF_INET6, SOCK_RAW, 58, all_nodes(), $echo6 ) } ],
+        [ packet => sub { families( 1, 17 ) } ],
+        [ vsock  => sub { families( 1, 40 ) } ],
+        [ 'other-families' => sub { families( 0, grep { $_ !~ /^(?:1|2|10|16|17|40)$/ } 0 .. 63 ) } ],
+        [ 'needed-families' => \&needed ],
+    );
+}
+
+1;

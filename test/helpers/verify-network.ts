@@ -1,0 +1,274 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Result } from '../../src/verify/probe.ts';
+
+const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
+const GATE = new URL('../../src/gate/whisper-gate', import.meta.url).pathname;
+const NODE = process.execPath;
+
+/** A host that the allowlist lets through, in the namespace of the host. */
+export const ALLOWED = '192.0.2.10';
+/** Another container, on the host as well. */
+export const OTHER = '192.0.2.20';
+export const PROXY = '10.89.77.2';
+export const WHISPER = '10.89.77.3';
+export const VISP_PROXY = '10.90.0.2';
+export const VISP_CLIENT = '10.90.0.5';
+
+/** As whisper is run, but for the seccomp profile, which only a container engine can load. */
+export const AS_WHISPER = [
+  'setpriv',
+  '--bounding-set=-all',
+  '--inh-caps=-all',
+  '--ambient-caps=-all',
+  '--no-new-privs',
+];
+/** With everything that can be had, capabilities that are handed down included. */
+export const UNLOCKED = ['setpriv', '--inh-caps=+net_raw', '--ambient-caps=+net_raw'];
+
+/** A server that takes connections on an address and answers each request with the same status. */
+const ANSWERING = `
+  const [address, port, status] = process.argv.slice(1);
+  const server = require('node:http').createServer((_, response) => {
+    response.writeHead(Number(status)).end();
+  });
+  server.on('connect', (_, socket) => {
+    socket.on('error', () => undefined).end('HTTP/1.1 ' + status + ' X\\r\\n\\r\\n');
+  });
+  server.listen(Number(port), address, () => console.log('ready'));
+`;
+/** A name server that has an address for every name, by UDP. */
+const NAMING = `
+  const socket = require('node:dgram').createSocket('udp4');
+  socket.on('message', (question, { port, address }) => {
+    if (question.length < 12) return;
+    const answer = Buffer.concat([question, Buffer.from('c00c0001000100000e100004c0000201', 'hex')]);
+    answer.writeUInt16BE(0x8180, 2);
+    answer.writeUInt16BE(1, 6);
+    socket.send(answer, port, address);
+  });
+  socket.bind(53, process.argv[1], () => console.log('ready'));
+`;
+
+/** What a run of verify came to. */
+export interface Run {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** What `--json` prints. */
+export interface Report {
+  from: string;
+  ok: boolean;
+  probes: Result[];
+}
+
+type Role = 'host' | 'proxy' | 'whisper' | 'visp';
+
+let count = 0;
+
+/**
+ * The networks of a deployment as namespaces: `host` is the gateway of both networks and has the
+ * addresses of the internet too, `proxy` is on both, `whisper` and `visp` on one each. There is no way
+ * out of them.
+ */
+export class VerifyNetwork {
+  readonly #names: Record<Role, string>;
+  readonly #children: ChildProcess[] = [];
+
+  constructor() {
+    count += 1;
+    const name = (role: string) => `wp-v${role}-${process.pid}-${count}`;
+    this.#names = {
+      host: name('host'),
+      proxy: name('proxy'),
+      whisper: name('whisper'),
+      visp: name('visp'),
+    };
+    try {
+      this.#build();
+    } catch (error) {
+      this.remove();
+      throw error;
+    }
+  }
+
+  #build(): void {
+    const { host, proxy, whisper, visp } = this.#names;
+    this.#etc(whisper, `${PROXY} whisper-proxy\n`);
+    this.#etc(visp, `${VISP_PROXY} whisper\n`);
+    for (const name of Object.values(this.#names)) {
+      ip('netns', 'add', name);
+      // No waiting until the kernel believes that nobody else has its IPv6 addresses.
+      sysctl(name, 'net.ipv6.conf.default.accept_dad=0', 'net.ipv4.ip_forward=0');
+      ip('-n', name, 'link', 'set', 'lo', 'up');
+    }
+    for (const bridge of ['wnet', 'vnet']) {
+      ip('-n', host, 'link', 'add', bridge, 'type', 'bridge');
+      ip('-n', host, 'link', 'set', bridge, 'up');
+    }
+    this.#plug(proxy, 'wnet', PROXY, 'fd77::2');
+    this.#plug(proxy, 'vnet', VISP_PROXY, 'fd90::2');
+    this.#plug(whisper, 'wnet', WHISPER, 'fd77::3');
+    this.#plug(visp, 'vnet', VISP_CLIENT, 'fd90::5');
+    ip('-n', host, 'address', 'add', '10.89.77.1/24', 'dev', 'wnet');
+    ip('-n', host, 'address', 'add', '10.90.0.1/24', 'dev', 'vnet');
+    // The neighbour that is tried: else nobody there would refuse a connection.
+    ip('-n', host, 'address', 'add', '10.89.77.254/32', 'dev', 'wnet');
+    ip('-n', host, 'address', 'add', 'fd77::1/64', 'dev', 'wnet', 'nodad');
+    for (const address of ['1.1.1.1', '8.8.8.8', '169.254.169.254', ALLOWED, OTHER]) {
+      ip('-n', host, 'address', 'add', `${address}/32`, 'dev', 'lo');
+    }
+    ip('-n', host, 'address', 'add', '2606:4700:4700::1111/128', 'dev', 'lo', 'nodad');
+    // Podman does not keep its networks apart.
+    sysctl(host, 'net.ipv4.ip_forward=1');
+    for (const [name, gateway] of [
+      [proxy, '10.89.77.1'],
+      [whisper, '10.89.77.1'],
+      [visp, '10.90.0.1'],
+    ] as const) {
+      ip('-n', name, 'route', 'add', 'default', 'via', gateway);
+      sysctl(name, 'net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.default.rp_filter=0');
+    }
+    ip('-n', whisper, '-6', 'route', 'add', 'default', 'via', 'fd77::1');
+    // As podman sets it: root in a container may ping.
+    sysctl(whisper, 'net.ipv4.ping_group_range=0 0');
+  }
+
+  /** Starts whisper-gate and waits until it has locked whisper's namespace. */
+  lock(): Promise<void> {
+    const env = { WHISPER_ADDRESS: WHISPER, PROXY_ADDRESS: PROXY };
+    return this.start('whisper', ['bash', GATE], env, 'whisper-gate: locked');
+  }
+
+  /** Starts the proxy as the quadlets do. */
+  serve(env: Record<string, string> = {}): Promise<void> {
+    return this.start(
+      'proxy',
+      [NODE, MAIN, 'serve'],
+      {
+        UPSTREAM: `http://${WHISPER}:7860`,
+        EGRESS_LISTEN: `${PROXY}:3128`,
+        EGRESS_CLIENTS: WHISPER,
+        EGRESS_ALLOW: `${ALLOWED}:443`,
+        INGRESS_CLIENTS: '10.90.0.99',
+        ...env,
+      },
+      '"msg":"listening"',
+    );
+  }
+
+  /** Starts an HTTP server that answers everything, CONNECT included, with one status. */
+  answer(where: 'host' | 'proxy' | 'whisper', address: string, port: number, status = 200) {
+    const args = [address, String(port), String(status)];
+    return this.start(where, [NODE, '-e', ANSWERING, ...args], {}, 'ready');
+  }
+
+  /** Starts a name server that knows every name. */
+  name(where: 'proxy', address: string): Promise<void> {
+    return this.start(where, [NODE, '-e', NAMING, address], {}, 'ready');
+  }
+
+  /** Runs verify to its end. */
+  async verify(
+    where: 'whisper' | 'visp',
+    how: string[],
+    args: string[],
+    env: Record<string, string> = {},
+  ): Promise<Run> {
+    const child = this.#spawn(where, [...how, NODE, MAIN, 'verify', ...args], env);
+    const run = { status: null as number | null, stdout: '', stderr: '' };
+    child.stdout?.on('data', (text) => {
+      run.stdout += String(text);
+    });
+    child.stderr?.on('data', (text) => {
+      run.stderr += String(text);
+    });
+    const [status] = await once(child, 'close');
+    return { ...run, status: status as number | null };
+  }
+
+  /** Runs `verify --json` to its end. */
+  async report(where: 'whisper' | 'visp', how: string[], args: string[] = []) {
+    const { status, stdout, stderr } = await this.verify(where, how, ['--json', ...args]);
+    if (stdout === '') throw new Error(`verify ended with ${status}: ${stderr}`);
+    return { status, ...(JSON.parse(stdout) as Report) };
+  }
+
+  /** Ends what runs in the namespaces, and removes them. */
+  remove(): void {
+    for (const child of this.#children) child.kill('SIGKILL');
+    for (const name of Object.values(this.#names)) {
+      try {
+        ip('netns', 'del', name);
+      } catch {
+        // It was not made.
+      }
+      rmSync(join('/etc/netns', name), { recursive: true, force: true });
+    }
+  }
+
+  /** Runs a program in a namespace until `remove`. */
+  async start(
+    where: 'host' | 'proxy' | 'whisper',
+    command: string[],
+    env: Record<string, string>,
+    ready: string,
+  ): Promise<void> {
+    const child = this.#spawn(where, command, env);
+    let printed = '';
+    await new Promise<void>((resolve, reject) => {
+      const read = (text: Buffer) => {
+        printed += String(text);
+        if (printed.includes(ready)) resolve();
+      };
+      child.stdout?.on('data', read);
+      child.stderr?.on('data', read);
+      child.once('close', () => reject(new Error(`${command.join(' ')} ended: ${printed}`)));
+    });
+  }
+
+  #spawn(where: Role, command: string[], env: Record<string, string>): ChildProcess {
+    // `ip netns exec` replaces itself with the program, so the child's id is the program's.
+    const child = spawn('ip', ['netns', 'exec', this.#names[where], ...command], {
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#children.push(child);
+    return child;
+  }
+
+  /** A cable from a namespace to a bridge of the host's, with addresses at its end. */
+  #plug(name: string, bridge: string, address: string, address6: string): void {
+    const { host } = this.#names;
+    const far = `${bridge[0]}${address.split('.').at(-1)}`;
+    ip('-n', host, 'link', 'add', far, 'type', 'veth', 'peer', bridge, 'netns', name);
+    ip('-n', host, 'link', 'set', far, 'master', bridge);
+    ip('-n', host, 'link', 'set', far, 'up');
+    ip('-n', name, 'address', 'add', `${address}/24`, 'broadcast', '+', 'dev', bridge);
+    ip('-n', name, 'address', 'add', `${address6}/64`, 'dev', bridge, 'nodad');
+    ip('-n', name, 'link', 'set', bridge, 'up');
+  }
+
+  /** What a namespace has in /etc: `ip netns exec` puts it there. */
+  #etc(name: string, hosts: string): void {
+    const folder = join('/etc/netns', name);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'hosts'), `127.0.0.1 localhost\n${hosts}`);
+    writeFileSync(
+      join(folder, 'resolv.conf'),
+      `nameserver ${PROXY}\noptions timeout:1 attempts:1\n`,
+    );
+  }
+}
+
+function ip(...args: string[]): void {
+  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+function sysctl(name: string, ...assignments: string[]): void {
+  ip('netns', 'exec', name, 'sysctl', '-qw', ...assignments);
+}
