@@ -34,11 +34,9 @@ function askByUdp(address: string, name: string): Promise<NameServerAnswer> {
     };
     socket.on('error', (error: NodeJS.ErrnoException) => settle(silence(error.code ?? '')));
     socket.on('message', (message) => settle(read(message)));
-    // Connected, so that a refusal by ICMP is told.
-    socket.connect(DNS_PORT, address, () => {
-      socket.send(question(name), (error: NodeJS.ErrnoException | null) => {
-        if (error) settle(silence(error.code ?? error.message));
-      });
+    // Not connected: an answer counts from whichever of its addresses the server sends it.
+    socket.send(question(name), DNS_PORT, address, (error: NodeJS.ErrnoException | null) => {
+      if (error) settle(silence(error.code ?? error.message));
     });
   });
 }

@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Result } from '../../src/verify/probe.ts';
+import { canMakeNamespaces } from './ingress-namespaces.ts';
+import { isMissing } from './tools.ts';
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
 const GATE = new URL('../../src/gate/whisper-gate', import.meta.url).pathname;
@@ -25,6 +27,8 @@ export const AS_WHISPER = [
   '--ambient-caps=-all',
   '--no-new-privs',
 ];
+/** The same, as another user than root. */
+export const AS_NOBODY = [...AS_WHISPER, '--reuid=65534', '--regid=65534', '--clear-groups'];
 /** With everything that can be had, capabilities that are handed down included. */
 export const UNLOCKED = ['setpriv', '--inh-caps=+net_raw', '--ambient-caps=+net_raw'];
 
@@ -39,18 +43,32 @@ const ANSWERING = `
   });
   server.listen(Number(port), address, () => console.log('ready'));
 `;
-/** A name server that has an address for every name, by UDP. */
+/** A name server that has an address for every name. */
 const NAMING = `
-  const socket = require('node:dgram').createSocket('udp4');
-  socket.on('message', (question, { port, address }) => {
-    if (question.length < 12) return;
+  const [address] = process.argv.slice(1);
+  const answerTo = (question) => {
     const answer = Buffer.concat([question, Buffer.from('c00c0001000100000e100004c0000201', 'hex')]);
     answer.writeUInt16BE(0x8180, 2);
     answer.writeUInt16BE(1, 6);
-    socket.send(answer, port, address);
+    return answer;
+  };
+  const socket = require('node:dgram').createSocket('udp4');
+  socket.on('message', (question, { port, address }) => {
+    if (question.length >= 12) socket.send(answerTo(question), port, address);
   });
-  socket.bind(53, process.argv[1], () => console.log('ready'));
+  const server = require('node:net').createServer((client) => {
+    client.on('error', () => undefined).on('data', (bytes) => {
+      const answer = answerTo(bytes.subarray(2));
+      client.write(Buffer.concat([Buffer.from([answer.length >> 8, answer.length & 255]), answer]));
+    });
+  });
+  socket.bind(53, address, () => server.listen(53, address, () => console.log('ready')));
 `;
+
+/** Whether all of this can be made here: that takes root, iproute2, nft, setpriv and Perl. */
+export function canVerify(): boolean {
+  return canMakeNamespaces() && !['nft', 'setpriv', 'perl'].some((tool) => isMissing(tool));
+}
 
 /** What a run of verify came to. */
 export interface Run {
@@ -141,12 +159,12 @@ export class VerifyNetwork {
   /** Starts whisper-gate and waits until it has locked whisper's namespace. */
   lock(): Promise<void> {
     const env = { WHISPER_ADDRESS: WHISPER, PROXY_ADDRESS: PROXY };
-    return this.start('whisper', ['bash', GATE], env, 'whisper-gate: locked');
+    return this.#start('whisper', ['bash', GATE], env, 'whisper-gate: locked');
   }
 
   /** Starts the proxy as the quadlets do. */
   serve(env: Record<string, string> = {}): Promise<void> {
-    return this.start(
+    return this.#start(
       'proxy',
       [NODE, MAIN, 'serve'],
       {
@@ -164,12 +182,19 @@ export class VerifyNetwork {
   /** Starts an HTTP server that answers everything, CONNECT included, with one status. */
   answer(where: 'host' | 'proxy' | 'whisper', address: string, port: number, status = 200) {
     const args = [address, String(port), String(status)];
-    return this.start(where, [NODE, '-e', ANSWERING, ...args], {}, 'ready');
+    return this.#start(where, [NODE, '-e', ANSWERING, ...args], {}, 'ready');
   }
 
-  /** Starts a name server that knows every name. */
-  name(where: 'proxy', address: string): Promise<void> {
-    return this.start(where, [NODE, '-e', NAMING, address], {}, 'ready');
+  /** Starts a name server beside the proxy that knows every name. */
+  nameEverything(address: string): Promise<void> {
+    return this.#start('proxy', [NODE, '-e', NAMING, address], {}, 'ready');
+  }
+
+  /** Drops whatever whisper sends, and tells nobody. */
+  silence(): void {
+    const table =
+      'table inet silence { chain output { type filter hook output priority 0; policy drop; }; }';
+    ip('netns', 'exec', this.#names.whisper, 'nft', table);
   }
 
   /** Runs verify to its end. */
@@ -211,8 +236,8 @@ export class VerifyNetwork {
     }
   }
 
-  /** Runs a program in a namespace until `remove`. */
-  async start(
+  /** Runs a program in a namespace until `remove`, and waits until it has printed a text. */
+  async #start(
     where: 'host' | 'proxy' | 'whisper',
     command: string[],
     env: Record<string, string>,

@@ -1,0 +1,92 @@
+import { describe, test } from 'vitest';
+import type { Result } from '../src/verify/probe.ts';
+import {
+  ALLOWED,
+  AS_NOBODY,
+  canVerify,
+  OTHER,
+  VerifyNetwork,
+  VISP_CLIENT,
+} from './helpers/verify-network.ts';
+
+const FROM = ['--from', 'visp-net'];
+const INGRESS = 'whisper through http://whisper:7860';
+const wrong = (probes: Result[]) => probes.filter(({ state, want }) => state !== want);
+
+describe.skipIf(!canVerify())(
+  'verify from visp-net (needs root, iproute2, nft, setpriv and perl)',
+  () => {
+    test.concurrent('an ordinary container reaches nothing, and ingress tells it so', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.answer('host', ALLOWED, 443);
+      await network.serve();
+      await network.lock();
+      const run = await network.verify('visp', AS_NOBODY, [...FROM, '--allowed', ALLOWED]);
+      expect(run).toMatchObject({ status: 0, stderr: '' });
+      expect(run.stdout).toMatch(/\n\n18 ways out tried, all closed\.\n$/);
+      expect(run.stdout).toMatch(/^ {2}closed {3}egress, CONNECT +403 client_not_allowed$/m);
+      expect(run.stdout).toMatch(/^ {2}closed {3}whisper through .* +403 client_not_allowed$/m);
+
+      const claimed = await network.report('visp', AS_NOBODY, [...FROM, '--ingress-allowed']);
+      expect(claimed).toMatchObject({ status: 1, from: 'visp-net', ok: false });
+      expect(wrong(claimed.probes)).toMatchObject([
+        { name: INGRESS, want: 'open', state: 'closed' },
+      ]);
+    });
+
+    test.concurrent('one that INGRESS_CLIENTS names reaches whisper, and nothing through it', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.serve({ INGRESS_CLIENTS: VISP_CLIENT });
+      await network.lock();
+      await network.answer('whisper', '0.0.0.0', 7860);
+      const args = [...FROM, '--also', `${OTHER}:80`];
+      const { status, probes } = await network.report('visp', AS_NOBODY, [
+        ...args,
+        '--ingress-allowed',
+      ]);
+      expect(wrong(probes)).toEqual([]);
+      expect(status).toBe(0);
+      expect(probes.find(({ name }) => name === INGRESS)).toMatchObject({ detail: '200' });
+
+      const surprised = await network.report('visp', AS_NOBODY, args);
+      expect(surprised.status).toBe(1);
+      expect(wrong(surprised.probes)).toMatchObject([{ name: INGRESS, state: 'open' }]);
+    });
+
+    test.concurrent('a proxy that serves everybody, and whisper without a gate: all of it shows', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      const ports = [80, 443, 3128, 7860, 9090];
+      await Promise.all(ports.map((port) => network.answer('proxy', '0.0.0.0', port)));
+      await network.nameEverything('0.0.0.0');
+      const { status, probes } = await network.report('visp', AS_NOBODY, FROM);
+      expect(status).toBe(1);
+      expect(probes.filter(({ state }) => state !== 'open')).toEqual([]);
+    });
+
+    test.concurrent('without an answer from ingress, nothing is shown', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      const { status, probes } = await network.report('visp', AS_NOBODY, FROM);
+      expect(status).toBe(1);
+      expect(probes.find(({ name }) => name === INGRESS)).toMatchObject({
+        state: 'unknown',
+        detail: 'no answer from ingress: ECONNREFUSED',
+      });
+    });
+  },
+);

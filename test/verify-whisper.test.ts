@@ -1,0 +1,185 @@
+import { describe, test } from 'vitest';
+import type { Result } from '../src/verify/probe.ts';
+import {
+  ALLOWED,
+  AS_NOBODY,
+  AS_WHISPER,
+  canVerify,
+  OTHER,
+  PROXY,
+  UNLOCKED,
+  VerifyNetwork,
+} from './helpers/verify-network.ts';
+
+/** What nothing closes but the seccomp profile, which only a container engine can load. */
+const CLOSED_BY_THE_PROFILE = [
+  'to the hypervisor (AF_VSOCK)',
+  'all others but UNIX, INET, INET6 and NETLINK',
+  'a user namespace',
+  'a user namespace, by clone',
+  'clone3, whose flags no filter can see',
+  'keyrings: add_key',
+  'keyrings: request_key',
+  'keyrings: keyctl',
+  'bpf',
+  'io_uring',
+  'userfaultfd',
+  'perf_event_open',
+  'mounts by file descriptor (fsopen and its kin)',
+  'system calls without a filter',
+];
+
+/** What some kernels were built without: there it cannot be shown open. */
+const NOT_IN_EVERY_KERNEL = new Map([
+  ['SCTP', /^(proxy|gateway|, )+: E(PROTO|SOCKT)NOSUPPORT at socket$/],
+  ['DCCP', /^(proxy|gateway|, )+: E(PROTO|SOCKT)NOSUPPORT at socket$/],
+  ['another kernel (kexec)', /^[a-z_, ]+: ENOSYS$/],
+  ['kernel modules', /^[a-z_, ]+: ENOSYS$/],
+  ['to the hypervisor (AF_VSOCK)', /^EAFNOSUPPORT$/],
+  ['all others but UNIX, INET, INET6 and NETLINK', /^58 of them: EAFNOSUPPORT$/],
+]);
+
+const isWrong = ({ state, want }: Result) => state !== want;
+const names = (results: Result[]) => results.map(({ name }) => name);
+
+describe.skipIf(!canVerify())(
+  'verify from whisper (needs root, iproute2, nft, setpriv and perl)',
+  () => {
+    const OPTIONS = ['--also', OTHER, '--also', `${ALLOWED}:8443`, '--allowed', ALLOWED];
+
+    test.concurrent('locked, all ways out are closed but those of the profile, and what must work does', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.answer('host', ALLOWED, 443);
+      await network.serve();
+      await network.lock();
+      const report = await network.report('whisper', AS_WHISPER, OPTIONS);
+      expect(report).toMatchObject({ status: 1, from: 'whisper', ok: false });
+      const wrong = report.probes.filter(isWrong);
+      expect(wrong.filter(({ want, state }) => want !== 'closed' || state !== 'open')).toEqual([]);
+      expect(names(wrong).filter((name) => !CLOSED_BY_THE_PROFILE.includes(name))).toEqual([]);
+      expect(report.probes.filter(({ want }) => want === 'open')).toMatchObject([
+        { name: 'sockets that whisper needs: UNIX, INET, NETLINK', state: 'open' },
+        { name: `the proxy answers on ${PROXY}:3128`, state: 'open' },
+        { name: `${ALLOWED}:443 is let through`, state: 'open', detail: '200' },
+      ]);
+      const keys = ['group', 'name', 'want', 'state', 'detail'];
+      for (const probe of report.probes) expect(Object.keys(probe)).toEqual(keys);
+
+      // And while whisper listens, to another user.
+      await network.answer('whisper', '0.0.0.0', 7860);
+      const second = await network.report('whisper', AS_NOBODY, OPTIONS);
+      expect(names(second.probes.filter(isWrong))).toEqual(names(wrong));
+      expect(second.probes.find(({ name }) => name.includes('own port 7860'))).toMatchObject({
+        state: 'closed',
+        detail: 'while whisper listens on it, the kernel lets nobody else begin there',
+      });
+    });
+
+    test.concurrent('with every capability, the rules alone keep what is IP in', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.serve();
+      await network.lock();
+      const { probes } = await network.report('whisper', UNLOCKED, ['--also', OTHER]);
+      const ip = probes.filter(
+        ({ group }) => !['socket families', 'system calls', 'privileges'].includes(group),
+      );
+      expect(ip.filter(isWrong)).toEqual([]);
+      expect(probes.find(({ name }) => name.includes('from a raw socket'))).toMatchObject({
+        detail: 'proxy, gateway, public: EPERM at send',
+      });
+      expect(names(probes.filter(isWrong))).toContain('packet sockets (AF_PACKET)');
+    });
+
+    test.concurrent('unlocked, with a proxy that refuses nothing, every probe shows open', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.answer('proxy', PROXY, 3128);
+      await network.nameEverything(PROXY);
+      const { status, ok, probes } = await network.report('whisper', UNLOCKED, ['--also', OTHER]);
+      expect({ status, ok }).toEqual({ status: 1, ok: false });
+      const open = probes.filter(({ state }) => state === 'open');
+      expect(open.length).toBeGreaterThan(75);
+      const rest = probes.filter(({ state }) => state !== 'open');
+      expect(
+        rest.filter(({ name, state, detail }) => {
+          return state !== 'closed' || !NOT_IN_EVERY_KERNEL.get(name)?.test(detail);
+        }),
+      ).toEqual([]);
+    });
+
+    test.concurrent('a proxy that is not there, and packets that vanish: it ends in time, and fails', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      network.silence();
+      const since = performance.now();
+      const options = ['--also', `${OTHER}:80`, '--allowed', 'models.example'];
+      const { status, stdout } = await network.verify('whisper', AS_WHISPER, options);
+      expect(performance.now() - since).toBeLessThan(28_000);
+      expect(status).toBe(1);
+      const summary = stdout.trimEnd().split('\n').at(-1);
+      expect(summary).toContain(
+        `does not work: the proxy answers on ${PROXY}:3128; models.example:443 is let through. could not be tried: CONNECT to`,
+      );
+      expect(stdout).toMatch(/^ {2}UNKNOWN {2}CONNECT to whisper .*no answer from the proxy/m);
+      expect(stdout).not.toContain('\u001b');
+    });
+
+    test.concurrent('a container that egress does not know has not shown that the proxy works', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.serve({ EGRESS_CLIENTS: '10.89.77.9' });
+      const { probes } = await network.report('whisper', AS_WHISPER);
+      expect(probes.find(({ name }) => name.startsWith('the proxy answers'))).toMatchObject({
+        state: 'closed',
+        detail: expect.stringContaining('EGRESS_CLIENTS'),
+      });
+    });
+
+    test.concurrent('what it cannot do, it says', async ({ expect, onTestFinished }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      const run = (...args: string[]) => network.verify('whisper', [], args);
+
+      const proxy = await run('--proxy', 'whisper-proxy');
+      expect(proxy).toMatchObject({ status: 2, stdout: '' });
+      expect(proxy.stderr).toMatch(
+        /^error: .*'whisper-proxy' is invalid\. It must be an IPv4 address/,
+      );
+      const also = await run('--also', OTHER, '--also', '10.0.0.5:99999');
+      expect(also.status).toBe(2);
+      expect(also.stderr).toMatch(/'10\.0\.0\.5:99999' is invalid\. It must be an address, or one/);
+      const allowed = await run('--allowed', 'https://hf.co');
+      expect(allowed.status).toBe(2);
+      expect(allowed.stderr).toMatch(/'https:\/\/hf\.co' is invalid\. It must be a host/);
+      expect((await run('--from', 'mars')).status).toBe(2);
+      expect((await run('--every')).status).toBe(2);
+      const mixed = await run('--ingress-allowed');
+      expect(mixed.status).toBe(2);
+      expect(mixed.stderr).toContain('--ingress-allowed and --whisper need --from visp-net');
+      const help = await run('--help');
+      expect(help.status).toBe(0);
+      expect(help.stdout).toMatch(/1\.1\.1\.1, 8\.8\.8\.8/);
+
+      const nowhere = await network.report('whisper', ['unshare', '--net']);
+      expect(nowhere).toMatchObject({ status: 1, ok: false, probes: [{ state: 'unknown' }] });
+      expect(nowhere.probes[0]?.detail).toContain('--network container:whisper-gate');
+    });
+  },
+);
