@@ -195,7 +195,10 @@ describe('a helper that does not run to its end', () => {
   const targets = { proxy: '127.0.0.1', also: [], allowed: [] };
 
   async function runWith(perl: string) {
-    return runProbes(kernelProbes(vantage, targets, perl), BOUNDS);
+    return runProbes(
+      kernelProbes(vantage, targets, async () => false, perl),
+      BOUNDS,
+    );
   }
 
   function script(text: string): string {

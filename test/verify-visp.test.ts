@@ -14,7 +14,7 @@ const INGRESS = 'whisper through http://whisper:7860';
 const wrong = (probes: Result[]) => probes.filter(({ state, want }) => state !== want);
 
 describe.skipIf(!canVerify())(
-  'verify from visp-net (needs root, iproute2, nft, setpriv and perl)',
+  'verify from visp-net (needs root, iproute2, nft, setpriv, perl, IPv6)',
   () => {
     test.concurrent('an ordinary container reaches nothing, and ingress tells it so', async ({
       expect,

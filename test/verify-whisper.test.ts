@@ -43,7 +43,7 @@ const isWrong = ({ state, want }: Result) => state !== want;
 const names = (results: Result[]) => results.map(({ name }) => name);
 
 describe.skipIf(!canVerify())(
-  'verify from whisper (needs root, iproute2, nft, setpriv and perl)',
+  'verify from whisper (needs root, iproute2, nft, setpriv, perl, IPv6)',
   () => {
     const OPTIONS = ['--also', OTHER, '--also', `${ALLOWED}:8443`, '--allowed', ALLOWED];
 
@@ -98,6 +98,37 @@ describe.skipIf(!canVerify())(
       expect(names(probes.filter(isWrong))).toContain('packet sockets (AF_PACKET)');
     });
 
+    test.concurrent('a rule too many shows, also where the answer would be dropped', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.serve();
+      await network.lock();
+      network.relax('tcp dport 853 accept');
+      network.relax('udp dport 123 accept');
+      network.relax(`ip daddr ${PROXY} tcp dport 8080 accept`);
+      network.relax(`ip daddr ${PROXY} ip hdrlength != 5 accept`);
+      network.relax('tcp sport 7860 accept');
+      const { probes } = await network.report('whisper', AS_WHISPER);
+      const left = 'it left: nobody answered, and the gate did not refuse it';
+      const found = probes
+        .filter(isWrong)
+        .filter(({ name }) => !CLOSED_BY_THE_PROFILE.includes(name));
+      expect(found.map(({ name, detail }) => `${name}, ${detail}`)).toEqual([
+        'UDP to the gateway 10.89.77.1, 123: it was sent',
+        'UDP to 1.1.1.1, 123: it was sent',
+        'UDP to 8.8.8.8, 123: it was sent',
+        `DNS over TCP to 10.89.77.1, 853: ${left}`,
+        `DNS over TCP to 1.1.1.1, 853: ${left}`,
+        `DNS over TCP to 8.8.8.8, 853: ${left}`,
+        `unlisted ports, TCP, 8080: ${left}`,
+        "TCP to the proxy from whisper's own port 7860, connected",
+        'IP options, record route to the proxy, router alert to the proxy: it was sent',
+      ]);
+    });
+
     test.concurrent('unlocked, with a proxy that refuses nothing, every probe shows open', async ({
       expect,
       onTestFinished,
@@ -136,7 +167,7 @@ describe.skipIf(!canVerify())(
       );
       expect(stdout).toMatch(/^ {2}UNKNOWN {2}CONNECT to whisper .*no answer from the proxy/m);
       expect(stdout).not.toContain('\u001b');
-    });
+    }, 40_000);
 
     test.concurrent('a container that egress does not know has not shown that the proxy works', async ({
       expect,

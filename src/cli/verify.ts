@@ -5,6 +5,7 @@ import { parseHost } from '../policy/host.ts';
 import { parsePort } from '../policy/target.ts';
 import { kernelProbes } from '../verify/kernel-probes.ts';
 import { networkProbes } from '../verify/network-probes.ts';
+import { watchRefusal } from '../verify/packets.ts';
 import { privilegeProbes } from '../verify/privilege-probes.ts';
 import { isAsWanted, type Probe, type Result, runProbes, single } from '../verify/probe.ts';
 import { throughProxyProbes, workingProxyProbes } from '../verify/proxy-probes.ts';
@@ -100,10 +101,11 @@ function fromWhisper(options: VerifyOptions): Probe[] {
   const targets: Targets = { proxy, also, allowed };
   try {
     const vantage = readVantage(proxy);
+    const isRefusing = watchRefusal(vantage.gateway);
     return [
-      ...networkProbes(vantage, targets),
+      ...networkProbes(vantage, targets, isRefusing),
       ...throughProxyProbes(vantage, targets),
-      ...kernelProbes(vantage, targets),
+      ...kernelProbes(vantage, targets, isRefusing),
       ...privilegeProbes(),
       ...workingProxyProbes(targets),
     ];

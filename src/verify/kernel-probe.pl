@@ -153,7 +153,7 @@ for my $probe (@probes) {
     my $child = fork;
     if ( !defined $child ) { report( '', 'unknown', "fork: $!" ); next }
     if ( $child == 0 ) {
-        alarm 5;
+        alarm 8;
         my $done = eval { $try->(); 1 };
         report( '', 'unknown', "failed: $@" ) if !$done;
         POSIX::_exit(0);

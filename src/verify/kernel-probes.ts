@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Attempt, Outcome, Probe, Tried } from './probe.ts';
-import { fold } from './probe.ts';
+import { type IsRefusing, judgeSilence } from './packets.ts';
+import { type Attempt, fold, type Outcome, type Probe, type Tried } from './probe.ts';
 import { PUBLIC, type Targets } from './targets.ts';
 import type { Vantage } from './vantage.ts';
 
 const HELPER = fileURLToPath(new URL('./kernel-probe.pl', import.meta.url));
-const ANSWER_LIMIT_S = 1.5;
-/** Its probes have an alarm at 5 s each, and few take longer than an instant. */
+/** As for Node's own connections. */
+const ANSWER_LIMIT_S = 2.5;
+/** Its probes have an alarm at 8 s each, and few take longer than an instant. */
 const RUN_LIMIT_MS = 15_000;
 
 /** What the helper is asked: the id of a probe, its group and its name. */
@@ -60,6 +61,9 @@ const OPEN: readonly Entry[] = [
   ['needed-families', 'what must work', 'sockets that whisper needs: UNIX, INET, NETLINK'],
 ];
 
+/** Those that open connections by TCP, which the gate refuses as it does Node's. */
+const TCP = new Set(['bind-to-device', 'source-port', 'mptcp']);
+
 /** A line that the helper has printed. */
 interface Line {
   id: string;
@@ -74,10 +78,15 @@ interface Line {
  * not found open is unknown.
  * @param perl the interpreter; in the image, Debian's essential one.
  */
-export function kernelProbes(vantage: Vantage, { proxy }: Targets, perl = 'perl'): Probe[] {
+export function kernelProbes(
+  vantage: Vantage,
+  { proxy }: Targets,
+  isRefusing: IsRefusing,
+  perl = 'perl',
+): Probe[] {
   let running: Promise<Map<string, Outcome>> | undefined;
   const outcomes = () => {
-    running ??= runHelper(perl, {
+    running ??= runHelper(perl, isRefusing, {
       proxy,
       gateway: vantage.gateway,
       public: PUBLIC[0],
@@ -100,6 +109,7 @@ export function kernelProbes(vantage: Vantage, { proxy }: Targets, perl = 'perl'
 
 async function runHelper(
   perl: string,
+  isRefusing: IsRefusing,
   parameters: Record<string, string>,
 ): Promise<Map<string, Outcome>> {
   const { output, failure } = await run(perl, [
@@ -109,7 +119,12 @@ async function runHelper(
   const lines = output.split('\n').flatMap(readLine);
   const isComplete = failure === null && lines.some(({ id }) => id === 'done');
   const tried = new Map<string, Tried[]>();
-  for (const { id, ...one } of lines) tried.set(id, [...(tried.get(id) ?? []), one]);
+  for (const { id, what, state, detail } of lines) {
+    const outcome = TCP.has(id)
+      ? await judgeSilence({ state, detail }, isRefusing)
+      : { state, detail };
+    tried.set(id, [...(tried.get(id) ?? []), { what, ...outcome }]);
+  }
   const cut: Tried = {
     what: '',
     state: 'unknown',

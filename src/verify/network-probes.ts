@@ -1,4 +1,4 @@
-import { tcpAttempts, udpAttempts } from './packets.ts';
+import { DISCARD, type IsRefusing, tcpAttempts, udpAttempts } from './packets.ts';
 import type { Attempt, Probe } from './probe.ts';
 import {
   ADMIN_PORT,
@@ -20,47 +20,54 @@ const PUBLIC_TCP = [80, 443, EGRESS_PORT];
 const PUBLIC_UDP = [123, 443];
 const PROXY_UNLISTED_TCP = [22, 8080];
 const PROXY_UNLISTED_UDP = [80, 443, EGRESS_PORT, INGRESS_PORT];
-const DISCARD = 9;
+
+type TcpAttempts = (host: string, ports: readonly number[]) => Attempt[];
 
 /**
  * The ways out by TCP and UDP that Node can try by itself: all of them must be closed to whisper.
  * Datagrams are empty, and nothing is sent on a connection.
  */
-export function networkProbes(vantage: Vantage, targets: Targets): Probe[] {
+export function networkProbes(vantage: Vantage, targets: Targets, isRefusing: IsRefusing): Probe[] {
   const { gateway, neighbour } = vantage;
+  const tcp = (host: string, ports: readonly number[]) => tcpAttempts(host, ports, isRefusing);
   return [
-    ...addressProbes(`the gateway ${gateway}`, gateway, GATEWAY_TCP, GATEWAY_UDP),
-    ...PUBLIC.flatMap((address) => addressProbes(address, address, PUBLIC_TCP, PUBLIC_UDP)),
-    ...addressProbes(`the metadata address ${METADATA}`, METADATA, [80], [80]),
-    ...addressProbes(`a neighbour ${neighbour}`, neighbour, [80, 443, EGRESS_PORT], [DISCARD]),
+    ...addressProbes(tcp, `the gateway ${gateway}`, gateway, GATEWAY_TCP, GATEWAY_UDP),
+    ...PUBLIC.flatMap((address) => addressProbes(tcp, address, address, PUBLIC_TCP, PUBLIC_UDP)),
+    ...addressProbes(tcp, `the metadata address ${METADATA}`, METADATA, [80], [80]),
+    ...addressProbes(tcp, `a neighbour ${neighbour}`, neighbour, [80, 443, EGRESS_PORT], [DISCARD]),
     ...targets.also.flatMap((also) => {
       const name = also.port === null ? also.address : `${also.address} port ${also.port}`;
-      return addressProbes(name, also.address, portsOf(also), portsOf(also));
+      return addressProbes(tcp, name, also.address, portsOf(also), portsOf(also));
     }),
-    ...dnsProbes(vantage, targets),
+    ...dnsProbes(tcp, vantage, targets),
     ...manyProbes(vantage),
     ...ipv6Probes(vantage),
-    ...proxyProbes(targets.proxy),
+    ...proxyProbes(tcp, targets.proxy),
   ];
 }
 
 function addressProbes(
+  attempts: TcpAttempts,
   name: string,
   address: string,
   tcp: readonly number[],
   udp: readonly number[],
 ): Probe[] {
   return [
-    closed('addresses', `TCP to ${name}`, tcpAttempts(address, tcp)),
+    closed('addresses', `TCP to ${name}`, attempts(address, tcp)),
     closed('addresses', `UDP to ${name}`, udpAttempts(address, udp)),
   ];
 }
 
-function dnsProbes({ gateway, nameServers }: Vantage, { proxy }: Targets): Probe[] {
+function dnsProbes(
+  tcp: TcpAttempts,
+  { gateway, nameServers }: Vantage,
+  { proxy }: Targets,
+): Probe[] {
   const elsewhere = nameServers.filter((address) => address !== proxy && !isLoopback(address));
   return [...new Set([gateway, ...PUBLIC, ...elsewhere])].flatMap((address) => [
     closed('name servers', `DNS to ${address}`, udpAttempts(address, [53])),
-    closed('name servers', `DNS over TCP to ${address}`, tcpAttempts(address, [53, 853])),
+    closed('name servers', `DNS over TCP to ${address}`, tcp(address, [53, 853])),
   ]);
 }
 
@@ -100,7 +107,7 @@ function manyAttempts(
 function ipv6Probes({ device }: Vantage): Probe[] {
   return [
     closed('IPv6', `UDP to ${PUBLIC_IPV6}`, udpAttempts(PUBLIC_IPV6, [53, 443])),
-    closed('IPv6', `TCP to ${PUBLIC_IPV6}`, tcpAttempts(PUBLIC_IPV6, [443])),
+    closed('IPv6', `TCP to ${PUBLIC_IPV6}`, tcpAttempts(PUBLIC_IPV6, [443], null)),
     closed('IPv6', 'link-local, fe80::1', udpAttempts(`fe80::1%${device}`, [DISCARD])),
     closed('IPv6', 'multicast, ff02::1', udpAttempts(`ff02::1%${device}`, [DISCARD])),
     closed(
@@ -112,11 +119,11 @@ function ipv6Probes({ device }: Vantage): Probe[] {
 }
 
 /** The proxy's other doors: whisper has no business there. */
-function proxyProbes(proxy: string): Probe[] {
+function proxyProbes(tcp: TcpAttempts, proxy: string): Probe[] {
   return [
-    closed('the proxy', 'its ingress', tcpAttempts(proxy, [INGRESS_PORT])),
-    closed('the proxy', 'its admin port', tcpAttempts(proxy, [ADMIN_PORT])),
-    closed('the proxy', 'unlisted ports, TCP', tcpAttempts(proxy, PROXY_UNLISTED_TCP)),
+    closed('the proxy', 'its ingress', tcp(proxy, [INGRESS_PORT])),
+    closed('the proxy', 'its admin port', tcp(proxy, [ADMIN_PORT])),
+    closed('the proxy', 'unlisted ports, TCP', tcp(proxy, PROXY_UNLISTED_TCP)),
     closed('the proxy', 'unlisted ports, UDP', udpAttempts(proxy, PROXY_UNLISTED_UDP)),
   ];
 }

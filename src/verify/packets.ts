@@ -2,8 +2,19 @@ import { createSocket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
 import type { Attempt, Outcome } from './probe.ts';
 
-/** An answer from nearby takes less; the gate's refusal of a SYN shows after 1 s, when it is sent again. */
-const LIMIT_MS = 1_500;
+/** The gate's refusal of a SYN shows after 1 s, when the SYN is sent again; the next one is at 3 s. */
+const LIMIT_MS = 2_500;
+
+/** What is said where nothing comes. */
+export const NO_ANSWER = 'no answer';
+
+/** Whether the gate refuses connections with an answer, rather than to drop them. */
+export type IsRefusing = () => Promise<boolean>;
+
+/** The port that throws away what it gets (RFC 863), where there is such a thing. */
+export const DISCARD = 9;
+
+const SILENCE: Outcome = { state: 'closed', detail: NO_ANSWER };
 
 /** Errors that say that nothing left, or that a router refused it. Any other one proves nothing. */
 const CLOSING = new Set([
@@ -18,14 +29,15 @@ const CLOSING = new Set([
 ]);
 
 /**
- * Tries to connect. A refusal counts as open: whoever sent it was reached. Nobody's silence is
- * closed, so an address where nobody is looks closed; `sendDatagram` tells.
+ * Tries to connect. A refusal counts as open: whoever sent it was reached. Silence counts as closed,
+ * which says little by itself; `sendDatagram` and `judgeSilence` say more.
  * @param host an address.
  */
 export function openConnection(host: string, port: number): Promise<Outcome> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
-    const timer = setTimeout(() => settle({ state: 'closed', detail: 'no answer' }), LIMIT_MS);
+    // At once, a process that was held up would overlook what has come in the meantime.
+    const timer = setTimeout(() => setImmediate(settle, SILENCE), LIMIT_MS);
     const settle = (outcome: Outcome) => {
       clearTimeout(timer);
       socket.destroy();
@@ -68,7 +80,7 @@ export function sendDatagram(host: string, port: number, broadcast = false): Pro
 export function awaitRefusal(host: string, port: number): Promise<Outcome> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4');
-    const timer = setTimeout(() => settle({ state: 'closed', detail: 'no answer' }), LIMIT_MS);
+    const timer = setTimeout(() => setImmediate(settle, SILENCE), LIMIT_MS);
     const settle = (outcome: Outcome) => {
       clearTimeout(timer);
       socket.removeAllListeners().on('error', () => undefined);
@@ -80,9 +92,45 @@ export function awaitRefusal(host: string, port: number): Promise<Outcome> {
   });
 }
 
-/** One attempt a port, by TCP. */
-export function tcpAttempts(host: string, ports: readonly number[]): Attempt[] {
-  return ports.map((port) => ({ what: String(port), run: () => openConnection(host, port) }));
+/**
+ * Looks once whether connections that the gate does not let through are refused with an answer.
+ * @param gateway where it tries, on a port that no rule names.
+ */
+export function watchRefusal(gateway: string): IsRefusing {
+  let watched: Promise<boolean> | undefined;
+  return () => {
+    watched ??= openConnection(gateway, DISCARD).then(({ detail }) => detail === 'EHOSTUNREACH');
+    return watched;
+  };
+}
+
+/**
+ * What silence says about a connection: where the gate refuses with an answer, one that got none was
+ * let through, and only the answer to it was dropped.
+ */
+export async function judgeSilence(outcome: Outcome, isRefusing: IsRefusing): Promise<Outcome> {
+  if (outcome.detail !== NO_ANSWER || !(await isRefusing())) return outcome;
+  return { state: 'open', detail: 'it left: nobody answered, and the gate did not refuse it' };
+}
+
+/**
+ * One attempt a port, by TCP.
+ * @param isRefusing null where the gate never answers, as for IPv6.
+ */
+export function tcpAttempts(
+  host: string,
+  ports: readonly number[],
+  isRefusing: IsRefusing | null,
+): Attempt[] {
+  return ports.map((port) => ({
+    what: String(port),
+    run: async () => {
+      // Beside the attempt, not after it.
+      void isRefusing?.();
+      const outcome = await openConnection(host, port);
+      return isRefusing === null ? outcome : judgeSilence(outcome, isRefusing);
+    },
+  }));
 }
 
 /** One attempt a port, by UDP. */

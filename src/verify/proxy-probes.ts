@@ -11,6 +11,7 @@ import {
   METADATA,
   NO_NAME,
   PUBLIC,
+  PUBLIC_IPV6,
   portsOf,
   type Targets,
 } from './targets.ts';
@@ -48,8 +49,14 @@ export function throughProxyProbes(vantage: Vantage, targets: Targets): Probe[] 
     refused("CONNECT to the proxy's own addresses", ownTargets(proxy)),
     refused(
       'CONNECT to public addresses',
-      PUBLIC.map((address) => `${address}:443`),
+      [...PUBLIC, PUBLIC_IPV6].map((address) => formatHostPort(address, 443)),
     ),
+    refused('CONNECT to the local network', [
+      `${vantage.neighbour}:80`,
+      `${vantage.broadcast}:80`,
+      '224.0.0.1:80',
+      '[fe80::1]:80',
+    ]),
     refused('CONNECT to a name that does not exist', [`${NO_NAME}:443`]),
     ...targets.also.map((also) =>
       refused(

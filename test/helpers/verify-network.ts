@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Result } from '../../src/verify/probe.ts';
 import { canMakeNamespaces } from './ingress-namespaces.ts';
@@ -65,9 +65,10 @@ const NAMING = `
   socket.bind(53, address, () => server.listen(53, address, () => console.log('ready')));
 `;
 
-/** Whether all of this can be made here: that takes root, iproute2, nft, setpriv and Perl. */
+/** Whether all of this can be made here: that takes root, iproute2, nft, setpriv, Perl and IPv6. */
 export function canVerify(): boolean {
-  return canMakeNamespaces() && !['nft', 'setpriv', 'perl'].some((tool) => isMissing(tool));
+  const isComplete = !['nft', 'setpriv', 'perl'].some((tool) => isMissing(tool));
+  return isComplete && existsSync('/proc/net/if_inet6') && canMakeNamespaces();
 }
 
 /** What a run of verify came to. */
@@ -160,6 +161,12 @@ export class VerifyNetwork {
   lock(): Promise<void> {
     const env = { WHISPER_ADDRESS: WHISPER, PROXY_ADDRESS: PROXY };
     return this.#start('whisper', ['bash', GATE], env, 'whisper-gate: locked');
+  }
+
+  /** Puts a rule before those of the gate, on the way out. */
+  relax(rule: string): void {
+    const command = `insert rule ip whisper_gate output ${rule}`;
+    ip('netns', 'exec', this.#names.whisper, 'nft', command);
   }
 
   /** Starts the proxy as the quadlets do. */
