@@ -15,6 +15,7 @@ const wrong = (probes: Result[]) => probes.filter(({ state, want }) => state !==
 
 describe.skipIf(!canVerify())(
   'verify from visp-net (needs root, iproute2, nft, setpriv, perl, IPv6)',
+  { timeout: 60_000 },
   () => {
     test.concurrent('an ordinary container reaches nothing, and ingress tells it so', async ({
       expect,
@@ -28,7 +29,9 @@ describe.skipIf(!canVerify())(
       const run = await network.verify('visp', AS_NOBODY, [...FROM, '--allowed', ALLOWED]);
       expect(run).toMatchObject({ status: 0, stderr: '' });
       expect(run.stdout).toMatch(/\n\n18 ways out tried, all closed\.\n$/);
-      expect(run.stdout).toMatch(/^ {2}closed {3}egress, CONNECT +403 client_not_allowed$/m);
+      expect(run.stdout).toMatch(
+        /^ {2}closed {3}egress at 10\.89\.77\.2, CONNECT +403 client_not_allowed$/m,
+      );
       expect(run.stdout).toMatch(/^ {2}closed {3}whisper through .* +403 client_not_allowed$/m);
 
       const claimed = await network.report('visp', AS_NOBODY, [...FROM, '--ingress-allowed']);

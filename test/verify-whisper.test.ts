@@ -44,6 +44,7 @@ const names = (results: Result[]) => results.map(({ name }) => name);
 
 describe.skipIf(!canVerify())(
   'verify from whisper (needs root, iproute2, nft, setpriv, perl, IPv6)',
+  { timeout: 60_000 },
   () => {
     const OPTIONS = ['--also', OTHER, '--also', `${ALLOWED}:8443`, '--allowed', ALLOWED];
 
@@ -123,7 +124,7 @@ describe.skipIf(!canVerify())(
         `DNS over TCP to 10.89.77.1, 853: ${left}`,
         `DNS over TCP to 1.1.1.1, 853: ${left}`,
         `DNS over TCP to 8.8.8.8, 853: ${left}`,
-        `unlisted ports, TCP, 8080: ${left}`,
+        `the proxy's other ports, TCP, 8080: ${left}`,
         "TCP to the proxy from whisper's own port 7860, connected",
         'IP options, record route to the proxy, router alert to the proxy: it was sent',
       ]);
@@ -165,9 +166,9 @@ describe.skipIf(!canVerify())(
       expect(summary).toContain(
         `does not work: the proxy answers on ${PROXY}:3128; models.example:443 is let through. could not be tried: CONNECT to`,
       );
-      expect(stdout).toMatch(/^ {2}UNKNOWN {2}CONNECT to whisper .*no answer from the proxy/m);
+      expect(stdout).toMatch(/^ {2}UNKNOWN {2}CONNECT to whisper .*no proxy: no answer/m);
       expect(stdout).not.toContain('\u001b');
-    }, 40_000);
+    });
 
     test.concurrent('a container that egress does not know has not shown that the proxy works', async ({
       expect,

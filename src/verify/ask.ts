@@ -8,7 +8,7 @@ export interface ProxyAnswer {
 }
 
 /** Whoever is going to answer at all takes a connection sooner. */
-const CONNECT_LIMIT_MS = 1_500;
+const CONNECT_LIMIT_MS = 2_500;
 /** Long enough for a proxy that is busy, or that looks a name up. */
 export const ASK_LIMIT_MS = 5_000;
 

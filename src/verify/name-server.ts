@@ -7,7 +7,7 @@ export type NameServerAnswer =
   /** `why` is an error's code, or says that nothing came. */
   | { kind: 'silence'; why: string };
 
-const LIMIT_MS = 1_500;
+const LIMIT_MS = 2_500;
 const DNS_PORT = 53;
 const HEADER_BYTES = 12;
 /** RFC 1035, section 4.1.1. */
@@ -25,7 +25,7 @@ export function askNameServer(
 function askByUdp(address: string, name: string): Promise<NameServerAnswer> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4');
-    const timer = setTimeout(() => settle(silence('nothing came')), LIMIT_MS);
+    const timer = setTimeout(() => setImmediate(settle, silence('nothing came')), LIMIT_MS);
     const settle = (answer: NameServerAnswer) => {
       clearTimeout(timer);
       socket.removeAllListeners().on('error', () => undefined);
@@ -44,7 +44,7 @@ function askByUdp(address: string, name: string): Promise<NameServerAnswer> {
 function askByTcp(address: string, name: string): Promise<NameServerAnswer> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port: DNS_PORT });
-    const timer = setTimeout(() => settle(silence('nothing came')), LIMIT_MS);
+    const timer = setTimeout(() => setImmediate(settle, silence('nothing came')), LIMIT_MS);
     const settle = (answer: NameServerAnswer) => {
       clearTimeout(timer);
       socket.destroy();

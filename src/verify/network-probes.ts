@@ -18,8 +18,8 @@ const GATEWAY_TCP = [22, 80, 443, EGRESS_PORT, INGRESS_PORT, 8080, ADMIN_PORT];
 const GATEWAY_UDP = [67, 123, 443];
 const PUBLIC_TCP = [80, 443, EGRESS_PORT];
 const PUBLIC_UDP = [123, 443];
-const PROXY_UNLISTED_TCP = [22, 8080];
-const PROXY_UNLISTED_UDP = [80, 443, EGRESS_PORT, INGRESS_PORT];
+const PROXY_OTHER_TCP = [22, 8080];
+const PROXY_OTHER_UDP = [80, 443, EGRESS_PORT, INGRESS_PORT];
 
 type TcpAttempts = (host: string, ports: readonly number[]) => Attempt[];
 
@@ -108,8 +108,8 @@ function ipv6Probes({ device }: Vantage): Probe[] {
   return [
     closed('IPv6', `UDP to ${PUBLIC_IPV6}`, udpAttempts(PUBLIC_IPV6, [53, 443])),
     closed('IPv6', `TCP to ${PUBLIC_IPV6}`, tcpAttempts(PUBLIC_IPV6, [443], null)),
-    closed('IPv6', 'link-local, fe80::1', udpAttempts(`fe80::1%${device}`, [DISCARD])),
-    closed('IPv6', 'multicast, ff02::1', udpAttempts(`ff02::1%${device}`, [DISCARD])),
+    closed('IPv6', 'IPv6 link-local, fe80::1', udpAttempts(`fe80::1%${device}`, [DISCARD])),
+    closed('IPv6', 'IPv6 multicast, ff02::1', udpAttempts(`ff02::1%${device}`, [DISCARD])),
     closed(
       'IPv6',
       `IPv4 within IPv6, ::ffff:${PUBLIC[0]}`,
@@ -121,10 +121,10 @@ function ipv6Probes({ device }: Vantage): Probe[] {
 /** The proxy's other doors: whisper has no business there. */
 function proxyProbes(tcp: TcpAttempts, proxy: string): Probe[] {
   return [
-    closed('the proxy', 'its ingress', tcp(proxy, [INGRESS_PORT])),
-    closed('the proxy', 'its admin port', tcp(proxy, [ADMIN_PORT])),
-    closed('the proxy', 'unlisted ports, TCP', tcp(proxy, PROXY_UNLISTED_TCP)),
-    closed('the proxy', 'unlisted ports, UDP', udpAttempts(proxy, PROXY_UNLISTED_UDP)),
+    closed('the proxy', "the proxy's ingress", tcp(proxy, [INGRESS_PORT])),
+    closed('the proxy', "the proxy's admin port", tcp(proxy, [ADMIN_PORT])),
+    closed('the proxy', "the proxy's other ports, TCP", tcp(proxy, PROXY_OTHER_TCP)),
+    closed('the proxy', "the proxy's other ports, UDP", udpAttempts(proxy, PROXY_OTHER_UDP)),
   ];
 }
 

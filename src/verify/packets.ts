@@ -7,6 +7,8 @@ const LIMIT_MS = 2_500;
 
 /** What is said where nothing comes. */
 export const NO_ANSWER = 'no answer';
+/** What is said of a connection that was opened. */
+export const CONNECTED = 'connected';
 
 /** Whether the gate refuses connections with an answer, rather than to drop them. */
 export type IsRefusing = () => Promise<boolean>;
@@ -43,7 +45,7 @@ export function openConnection(host: string, port: number): Promise<Outcome> {
       socket.destroy();
       resolve(outcome);
     };
-    socket.once('connect', () => settle({ state: 'open', detail: 'connected' }));
+    socket.once('connect', () => settle({ state: 'open', detail: CONNECTED }));
     socket.on('error', (error) => settle(describeError(error)));
   });
 }

@@ -12,6 +12,8 @@ export interface Outcome {
 export interface Attempt {
   /** What tells it from the others of its probe: a port, a target; empty if there are no others. */
   what: string;
+  /** Whether it only waits for what another does: it does not count as one of those at once. */
+  waits?: boolean;
   run(): Promise<Outcome>;
 }
 
@@ -50,16 +52,18 @@ export async function runProbes(
   { atOnce, limitMs, totalMs }: Bounds,
 ): Promise<Result[]> {
   const end = performance.now() + totalMs;
-  const queue = probes.flatMap(({ attempts }) => attempts);
+  const all = probes.flatMap(({ attempts }) => attempts);
+  const queue = all.filter(({ waits }) => !waits);
   const outcomes = new Map<Attempt, Outcome>();
-  const worker = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const left = end - performance.now();
-      if (left <= 0) return;
-      outcomes.set(next, await within(next, Math.min(limitMs, left)));
-    }
+  const run = async (attempt: Attempt) => {
+    const left = end - performance.now();
+    if (left > 0) outcomes.set(attempt, await within(attempt, Math.min(limitMs, left)));
   };
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  const worker = async () => {
+    for (let next = queue.shift(); next; next = queue.shift()) await run(next);
+  };
+  const waiting = all.filter(({ waits }) => waits);
+  await Promise.all([...waiting.map(run), ...Array.from({ length: atOnce }, worker)]);
   return probes.map(({ group, name, want, attempts }) => {
     const tried = attempts.map((attempt) => ({
       what: attempt.what,

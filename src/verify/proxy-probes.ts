@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net';
 import { formatHostPort } from '../policy/host.ts';
 import { askProxy, type ProxyAnswer } from './ask.ts';
 import { askNameServer } from './name-server.ts';
+import { CONNECTED, openConnection } from './packets.ts';
 import { type Attempt, type Outcome, type Probe, single } from './probe.ts';
 import {
   ADMIN_PORT,
@@ -29,11 +30,22 @@ const GATEWAY_PORTS = [22, 53, 80, 443, INGRESS_PORT];
 export function throughProxyProbes(vantage: Vantage, targets: Targets): Probe[] {
   const { own, gateway } = vantage;
   const { proxy, allowed } = targets;
+  let knocked: Promise<Outcome> | undefined;
+  const attempt = (method: 'GET' | 'CONNECT', target: string): Attempt => ({
+    what: target,
+    run: async () => {
+      // Once for all of them: where nobody answers, each would wait by itself.
+      knocked ??= openConnection(proxy, EGRESS_PORT);
+      const { detail } = await knocked;
+      if (detail !== CONNECTED) return { state: 'unknown', detail: `no proxy: ${detail}` };
+      return refusedBy(proxy, method, target);
+    },
+  });
   const refused = (name: string, hosts: string[]): Probe => ({
     group: 'through the proxy',
     name,
     want: 'closed',
-    attempts: hosts.map((target) => connectAttempt(proxy, target)),
+    attempts: hosts.map((target) => attempt('CONNECT', target)),
   });
   return [
     refused(
@@ -75,7 +87,7 @@ export function throughProxyProbes(vantage: Vantage, targets: Targets): Probe[] 
         `http://127.0.0.1:${ADMIN_PORT}/healthz`,
         `http://${PUBLIC[0]}/`,
         `http://${NO_NAME}/`,
-      ].map((uri) => httpAttempt(proxy, uri)),
+      ].map((uri) => attempt('GET', uri)),
     },
     single('through the proxy', 'names: a look-up that is passed on', 'closed', () =>
       lookUp(proxy, existingName(allowed)),
@@ -125,14 +137,6 @@ export function judge(answer: ProxyAnswer): Outcome {
 export function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return (error as NodeJS.ErrnoException).code ?? error.message;
-}
-
-function connectAttempt(proxy: string, target: string): Attempt {
-  return { what: target, run: () => refusedBy(proxy, 'CONNECT', target) };
-}
-
-function httpAttempt(proxy: string, uri: string): Attempt {
-  return { what: uri, run: () => refusedBy(proxy, 'GET', uri) };
 }
 
 async function refusedBy(

@@ -34,7 +34,7 @@ export interface VispTargets {
   ingressAllowed: boolean;
 }
 
-const LIMIT_MS = 1_500;
+const LIMIT_MS = 5_000;
 /** A ServerHello may have to come from the other end of the world. */
 const TLS_LIMIT_MS = 5_000;
 
@@ -64,19 +64,19 @@ function doorProbes(address: string, host: Allowed): Probe[] {
   const target = formatHostPort(host.host, host.port);
   const group = `the proxy at ${address}`;
   return [
-    single(group, 'egress, CONNECT', 'closed', () =>
+    single(group, `egress at ${address}, CONNECT`, 'closed', () =>
       egress(address, EGRESS_PORT, 'CONNECT', target),
     ),
-    single(group, 'egress, plain HTTP', 'closed', () =>
+    single(group, `egress at ${address}, plain HTTP`, 'closed', () =>
       egress(address, EGRESS_PORT, 'GET', `http://${host.host}/`),
     ),
-    single(group, 'egress on port 80', 'closed', () =>
+    single(group, `egress at ${address}, port 80`, 'closed', () =>
       egress(address, 80, 'GET', `http://${host.host}/`),
     ),
-    single(group, 'egress on port 443', 'closed', () => egressTls(address, host.host)),
-    single(group, 'DNS', 'closed', () => lookUp(address, 'udp', host.host)),
-    single(group, 'DNS over TCP', 'closed', () => lookUp(address, 'tcp', host.host)),
-    single(group, 'admin', 'closed', () => admin(address)),
+    single(group, `egress at ${address}, port 443`, 'closed', () => egressTls(address, host.host)),
+    single(group, `DNS at ${address}`, 'closed', () => lookUp(address, 'udp', host.host)),
+    single(group, `DNS over TCP at ${address}`, 'closed', () => lookUp(address, 'tcp', host.host)),
+    single(group, `admin at ${address}`, 'closed', () => admin(address)),
   ];
 }
 
