@@ -26,7 +26,11 @@ function askByUdp(address: string, name: string): Promise<NameServerAnswer> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4');
     const timer = setTimeout(() => setImmediate(settle, silence('nothing came')), LIMIT_MS);
+    let isSettled = false;
     const settle = (answer: NameServerAnswer) => {
+      // The time may be up at the very moment that something comes, and a socket closes once only.
+      if (isSettled) return;
+      isSettled = true;
       clearTimeout(timer);
       socket.removeAllListeners().on('error', () => undefined);
       socket.close();

@@ -61,8 +61,7 @@ export function sendDatagram(host: string, port: number, broadcast = false): Pro
     const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
     const settle = (outcome: Outcome) => {
       socket.removeAllListeners('error').on('error', () => undefined);
-      socket.close();
-      resolve(outcome);
+      socket.close(() => resolve(outcome));
     };
     socket.once('error', (error) => settle(describeError(error)));
     socket.bind(0, () => {
@@ -83,7 +82,11 @@ export function awaitRefusal(host: string, port: number): Promise<Outcome> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4');
     const timer = setTimeout(() => setImmediate(settle, SILENCE), LIMIT_MS);
+    let isSettled = false;
     const settle = (outcome: Outcome) => {
+      // The time may be up at the very moment that something comes, and a socket closes once only.
+      if (isSettled) return;
+      isSettled = true;
       clearTimeout(timer);
       socket.removeAllListeners().on('error', () => undefined);
       socket.close();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Result } from '../../src/verify/probe.ts';
 import { canMakeNamespaces } from './ingress-namespaces.ts';
 import { isMissing } from './tools.ts';
+import { ANSWERING, NAMING } from './verify-servers.ts';
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
 const GATE = new URL('../../src/gate/whisper-gate', import.meta.url).pathname;
@@ -31,39 +32,6 @@ export const AS_WHISPER = [
 export const AS_NOBODY = [...AS_WHISPER, '--reuid=65534', '--regid=65534', '--clear-groups'];
 /** With everything that can be had, capabilities that are handed down included. */
 export const UNLOCKED = ['setpriv', '--inh-caps=+net_raw', '--ambient-caps=+net_raw'];
-
-/** A server that takes connections on an address and answers each request with the same status. */
-const ANSWERING = `
-  const [address, port, status] = process.argv.slice(1);
-  const server = require('node:http').createServer((_, response) => {
-    response.writeHead(Number(status)).end();
-  });
-  server.on('connect', (_, socket) => {
-    socket.on('error', () => undefined).end('HTTP/1.1 ' + status + ' X\\r\\n\\r\\n');
-  });
-  server.listen(Number(port), address, () => console.log('ready'));
-`;
-/** A name server that has an address for every name. */
-const NAMING = `
-  const [address] = process.argv.slice(1);
-  const answerTo = (question) => {
-    const answer = Buffer.concat([question, Buffer.from('c00c0001000100000e100004c0000201', 'hex')]);
-    answer.writeUInt16BE(0x8180, 2);
-    answer.writeUInt16BE(1, 6);
-    return answer;
-  };
-  const socket = require('node:dgram').createSocket('udp4');
-  socket.on('message', (question, { port, address }) => {
-    if (question.length >= 12) socket.send(answerTo(question), port, address);
-  });
-  const server = require('node:net').createServer((client) => {
-    client.on('error', () => undefined).on('data', (bytes) => {
-      const answer = answerTo(bytes.subarray(2));
-      client.write(Buffer.concat([Buffer.from([answer.length >> 8, answer.length & 255]), answer]));
-    });
-  });
-  socket.bind(53, address, () => server.listen(53, address, () => console.log('ready')));
-`;
 
 /** Whether all of this can be made here: that takes root, iproute2, nft, setpriv, Perl and IPv6. */
 export function canVerify(): boolean {
@@ -232,7 +200,7 @@ export class VerifyNetwork {
 
   /** Ends what runs in the namespaces, and removes them. */
   remove(): void {
-    for (const child of this.#children) child.kill('SIGKILL');
+    for (const child of this.#children) killGroup(child);
     for (const name of Object.values(this.#names)) {
       try {
         ip('netns', 'del', name);
@@ -268,6 +236,8 @@ export class VerifyNetwork {
     const child = spawn('ip', ['netns', 'exec', this.#names[where], ...command], {
       env: { PATH: process.env.PATH, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      // With a group of its own, since the gate leaves a child behind.
+      detached: true,
     });
     this.#children.push(child);
     return child;
@@ -295,6 +265,11 @@ export class VerifyNetwork {
       `nameserver ${PROXY}\noptions timeout:1 attempts:1\n`,
     );
   }
+}
+
+function killGroup({ pid, exitCode, signalCode }: ChildProcess): void {
+  // The number of one that has ended may be somebody else's by now.
+  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGKILL');
 }
 
 function ip(...args: string[]): void {

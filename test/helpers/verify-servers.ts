@@ -1,0 +1,32 @@
+/** For node -e: an HTTP server that answers everything, CONNECT included, with one status. */
+export const ANSWERING = `
+  const [address, port, status] = process.argv.slice(1);
+  const server = require('node:http').createServer((_, response) => {
+    response.writeHead(Number(status)).end();
+  });
+  server.on('connect', (_, socket) => {
+    socket.on('error', () => undefined).end('HTTP/1.1 ' + status + ' X\\r\\n\\r\\n');
+  });
+  server.listen(Number(port), address, () => console.log('ready'));
+`;
+/** For node -e: a name server that has an address for every name. */
+export const NAMING = `
+  const [address] = process.argv.slice(1);
+  const answerTo = (question) => {
+    const answer = Buffer.concat([question, Buffer.from('c00c0001000100000e100004c0000201', 'hex')]);
+    answer.writeUInt16BE(0x8180, 2);
+    answer.writeUInt16BE(1, 6);
+    return answer;
+  };
+  const socket = require('node:dgram').createSocket('udp4');
+  socket.on('message', (question, { port, address }) => {
+    if (question.length >= 12) socket.send(answerTo(question), port, address);
+  });
+  const server = require('node:net').createServer((client) => {
+    client.on('error', () => undefined).on('data', (bytes) => {
+      const answer = answerTo(bytes.subarray(2));
+      client.write(Buffer.concat([Buffer.from([answer.length >> 8, answer.length & 255]), answer]));
+    });
+  });
+  socket.bind(53, address, () => server.listen(53, address, () => console.log('ready')));
+`;
