@@ -140,8 +140,10 @@ start_service() { # SERVICE
   act "$how $1" try_to "$how" "$1"
 }
 
+# A first try may fail for a passing reason (CNI, when two containers come at once), and systemd goes on
+# trying. Whether it gets there is seen when all is waited for.
 try_to() { # start|restart SERVICE
-  "${manager[@]}" "$1" "$2" || start_failed "$2"
+  "${manager[@]}" "$1" "$2" || [[ $(state_of "$2") == activating ]] || start_failed "$2"
   # With the gate, whisper starts anew.
   [[ "$1 $2" != "restart whisper-gate.service" ]] || unset "stale[whisper.service]"
   unset "stale[$2]"

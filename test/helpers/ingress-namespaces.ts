@@ -40,6 +40,8 @@ export class Namespaces {
     const child = spawn('ip', ['netns', 'exec', namespace, ...command], {
       env: { PATH: process.env.PATH, ...env },
       stdio: ['ignore', 'pipe', 'ignore'],
+      // A group of its own, so that what it starts ends with it.
+      detached: true,
     });
     this.#children.push(child);
     return new Program(child);
@@ -51,7 +53,7 @@ export class Namespaces {
   }
 
   remove(): void {
-    for (const child of this.#children) child.kill('SIGKILL');
+    for (const { pid } of this.#children) killGroup(pid);
     for (const name of [this.near, this.far]) ip('netns', 'del', name);
   }
 }
@@ -77,6 +79,14 @@ export class Program {
   /** Waits for its end. */
   async ends(): Promise<void> {
     await once(this.#child, 'close');
+  }
+}
+
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
   }
 }
 

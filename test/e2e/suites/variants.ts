@@ -45,10 +45,10 @@ export function variants(lab: Lab): void {
         cd ${lab.units}
         rm ../containers.conf.d/crun.conf
         rm whisper-gate.container whisper-net.network
-        cp no-network/whisper-proxy.container.example whisper-proxy.container
+        cp /quadlets/no-network/whisper-proxy.container.example whisper-proxy.container
         sed -e 's|^Image=.*|Image=localhost/guest:latest|' \\
           -e '/^ContainerName=/a Exec=python3 /opt/whisper.py /run/whisper/api.sock' \\
-          no-network/whisper.container.example >whisper.container`);
+          /quadlets/no-network/whisper.container.example >whisper.container`);
       await start(lab, 'whisper-proxy', 'whisper');
     });
 

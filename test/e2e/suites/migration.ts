@@ -1,0 +1,64 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { Lab } from '../helpers/lab.ts';
+import { answers, fromSessionManager, install, OURS, writeUnits } from '../helpers/stack.ts';
+
+/** From the setup that whisper-proxy is there to end, by the README's steps, to the locked one. */
+export function migration(lab: Lab): void {
+  describe('the old setup: session-manager on two networks, whisper on one that is internal', () => {
+    beforeAll(async () => {
+      await writeUnits(lab, 'units');
+      await writeUnits(lab, 'old-units');
+      await lab.sh('mkdir -p ~/tries');
+      await lab.systemctl('daemon-reload');
+      await lab.systemctl('start', 'session-manager', 'apache');
+    });
+
+    const resolves = lab.backend === 'netavark';
+    test(`whisper ${resolves ? 'resolves' : 'does not resolve'} on ${lab.backend}`, async () => {
+      const { status } = await lab.attempt(fromSessionManager('getent hosts whisper'));
+      expect(status).toBe(resolves ? 0 : 2);
+    });
+  });
+
+  describe('on the way to the new one', () => {
+    test('install refuses a whisper that is not locked in, and changes nothing', async () => {
+      const before = await lab.sh(`cd ${lab.units} && grep --recursive '' . | sort`);
+      const { status, stdout, stderr } = await lab.attempt(install(lab));
+      expect(status).toBe(1);
+      expect(stderr).toContain('whisper would not be locked in');
+      expect(stdout).toContain('+Network=container:whisper-gate');
+      expect(await lab.sh(`cd ${lab.units} && grep --recursive '' . | sort`)).toBe(before);
+    });
+
+    test('its diff locks the unit, and it asks for the old network to go', async () => {
+      await lab.sh(
+        `(${install(lab)} --dry-run 2>/dev/null || true) | patch ${lab.units}/whisper.container`,
+      );
+      const { status, stderr } = await lab.attempt(install(lab));
+      expect(status).toBe(1);
+      expect(stderr).toContain('whisper-net.network has Subnet=(none)');
+      await lab.sh(`rm ${lab.units}/whisper-net.network`);
+      const again = await lab.attempt(install(lab));
+      expect(again.stderr).toContain('podman network rm systemd-whisper-net');
+    });
+
+    test('with the old network gone, it installs, and whisper is found', async () => {
+      // The commands are in its message; whoever is on the old network has to go first.
+      await lab.systemctl('stop', 'apache', 'session-manager', 'whisper', 'whisper-net-network');
+      await lab.sh('podman network rm systemd-whisper-net; rm -f ~/tries/log');
+      await writeUnits(lab, 'units');
+      const said = await lab.sh(install(lab));
+      expect(said).toContain('whisper-proxy is healthy, and whisper-gate is locked');
+      await lab.systemctl('start', 'apache');
+      await answers(lab);
+      await lab.until(`systemctl ${lab.scope} is-active --quiet ${OURS.join(' ')}`);
+    });
+
+    test('installing it again changes and restarts nothing', async () => {
+      const run = `systemctl ${lab.scope} show --property InvocationID ${OURS.join(' ')}`;
+      const before = await lab.sh(run);
+      expect(await lab.sh(install(lab))).toContain('are up to date');
+      expect(await lab.sh(run)).toBe(before);
+    });
+  });
+}
