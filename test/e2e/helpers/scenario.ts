@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe } from 'vitest';
+import { escapes } from '../suites/escapes.ts';
 import { isolation } from '../suites/isolation.ts';
 import { migration } from '../suites/migration.ts';
 import { survival } from '../suites/survival.ts';
@@ -16,6 +17,7 @@ export function scenario(name: string, backend: Backend, operator: 'root' | 'use
 
     migration(lab);
     isolation(lab);
+    escapes(lab);
     survival(lab);
     variants(lab);
   });
