@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Lab } from '../helpers/lab.ts';
 
@@ -59,8 +59,12 @@ export function escapes(lab: Lab): void {
 
   describe('the seccomp profile', () => {
     test('lets whisper do what it has to', async () => {
-      await lab.sh("podman exec -i whisper sh -c 'cat >/tmp/works.py'", fixture('works.py'));
-      const { status, stdout } = await lab.attempt('podman exec whisper python3 /tmp/works.py');
+      await lab.sh('podman exec whisper mkdir -p /tmp/works');
+      for (const name of readdirSync(new URL('../fixtures/works', import.meta.url))) {
+        const path = `works/${name}`;
+        await lab.sh(`podman exec -i whisper sh -c 'cat >/tmp/${path}'`, fixture(path));
+      }
+      const { status, stdout } = await lab.attempt('podman exec whisper python3 /tmp/works');
       expect(stdout.split('\n').filter((line) => !line.startsWith('ok '))).toEqual(['']);
       expect(status).toBe(0);
     });
