@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Lab } from '../helpers/lab.ts';
 import { answers, fromSessionManager, install, OURS, writeUnits } from '../helpers/stack.ts';
@@ -59,6 +60,24 @@ export function migration(lab: Lab): void {
       const before = await lab.sh(run);
       expect(await lab.sh(install(lab))).toContain('are up to date');
       expect(await lab.sh(run)).toBe(before);
+    });
+
+    test('the shipped whisper.container, with an image and a folder filled in, does as well', async () => {
+      const shipped = readFileSync(
+        new URL('../../../quadlets/whisper.container', import.meta.url),
+        'utf8',
+      );
+      const theirs = (
+        await lab.sh(`grep -E '^(Image|Exec|Volume)=' ${lab.units}/whisper.container`)
+      ).trim();
+      await lab.write(
+        'whisper.container',
+        shipped.replace(/^Image=.*/m, () => theirs),
+      );
+      await lab.systemctl('daemon-reload');
+      await lab.systemctl('restart', 'whisper');
+      await answers(lab);
+      expect(await lab.sh(install(lab))).toContain('are up to date');
     });
   });
 }

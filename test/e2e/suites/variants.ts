@@ -19,6 +19,28 @@ export function variants(lab: Lab): void {
     expect((await tries(lab)).open).toEqual([]);
   });
 
+  test('with a read-only root, and the folders that whisper.container names for that', async () => {
+    await lab.sh(
+      `sed -i -e '/^#ReadOnly=true/,/^$/s/^#//' ${lab.units}/whisper.container && grep '^ReadOnly=true' ${lab.units}/whisper.container`,
+    );
+    await lab.systemctl('daemon-reload');
+    await lab.systemctl('restart', 'whisper');
+    await answers(lab);
+    const writes = async (path: string) =>
+      (await lab.attempt(`podman exec whisper touch ${path}/x`)).status === 0;
+    for (const path of [
+      '/tmp',
+      '/Whisper-WebUI/outputs',
+      '/Whisper-WebUI/models',
+      '/root/.cache',
+    ]) {
+      expect(await writes(path), path).toBe(true);
+    }
+    for (const path of ['/etc', '/usr', '/Whisper-WebUI']) {
+      expect(await writes(path), path).toBe(false);
+    }
+  });
+
   test('with --cgroups=disabled on every unit', async () => {
     // runc cannot do without cgroups, crun not with those of the machines that tests run on.
     await lab.write('../containers.conf.d/crun.conf', '[engine]\nruntime = "crun"\n');
