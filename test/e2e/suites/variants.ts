@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Lab } from '../helpers/lab.ts';
-import { addToContainers, answers, OURS, start, tries } from '../helpers/stack.ts';
+import { addToContainers, answers, NEIGHBOURS, OURS, start, tries } from '../helpers/stack.ts';
 
 /** The changes to the shipped files that the README offers. */
 export function variants(lab: Lab): void {
@@ -57,6 +57,20 @@ export function variants(lab: Lab): void {
     await lab.sh('podman kill --signal KILL whisper-gate');
     await lab.until(`[ $(grep -c closed ~/tries/log) -gt ${closed + 1} ]`);
     await answers(lab);
+    expect((await tries(lab)).open).toEqual([]);
+  });
+
+  test.skipIf(lab.backend === 'netavark')('from CNI to netavark, with the same files', async () => {
+    await lab.systemctl('stop', 'whisper-gate', 'whisper-proxy', ...NEIGHBOURS);
+    await lab.write(
+      '../containers.conf.d/netavark.conf',
+      '[network]\nnetwork_backend = "netavark"\n',
+    );
+    await lab.systemctl('restart', 'visp-net-network', 'whisper-net-network');
+    const { closed } = await tries(lab);
+    await start(lab, ...OURS, ...NEIGHBOURS);
+    expect(await lab.sh("podman info --format '{{.Host.NetworkBackend}}'")).toBe('netavark\n');
+    await lab.until(`[ $(grep -c closed ~/tries/log) -gt ${closed} ]`);
     expect((await tries(lab)).open).toEqual([]);
   });
 
