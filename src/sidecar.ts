@@ -82,10 +82,10 @@ export class Sidecar {
     );
     const listeners: Record<string, string> = {};
     const health = async (): Promise<Health> => {
-      const [state, open] = await Promise.all([upstream.probe(), upstream.isOpen()]);
+      const [state, ungated] = await Promise.all([upstream.probe(), upstream.isUngated()]);
       const warnings = [];
       if (config.egress.policy.mode === 'report') warnings.push(REPORT_WARNING);
-      if (open && config.upstream.kind !== 'embedded') warnings.push(GATE_WARNING);
+      if (ungated && config.upstream.kind !== 'embedded') warnings.push(GATE_WARNING);
       return {
         status: 'ok',
         listeners,

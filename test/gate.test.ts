@@ -1,16 +1,15 @@
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { canMakeNamespaces, Namespaces, type Program } from './helpers/ingress-namespaces.ts';
-import { isMissing } from './helpers/tools.ts';
+import { ADDRESSES, canTryGate, GATE, GateHost } from './helpers/gate.ts';
 
-const GATE = fileURLToPath(new URL('../src/gate/whisper-gate', import.meta.url));
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const CORE = ['bitwise', 'cmp', 'immediate', 'meta', 'payload'];
-const ADDRESSES = { WHISPER_ADDRESS: '10.0.0.1', PROXY_ADDRESS: '10.0.0.2' };
 
 const folder = mkdtempSync(join(tmpdir(), 'whisper-gate-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -35,161 +34,115 @@ function pathWithout(...expressions: string[]): string {
   );
 }
 
-const noNamespaces = !canMakeNamespaces() || isMissing('nft');
-
-describe.skipIf(noNamespaces)('whisper-gate (needs root, ip netns and nft)', () => {
-  let net: Namespaces;
+describe.skipIf(!canTryGate())('whisper-gate (needs root, ip netns and nft)', () => {
+  let host: GateHost;
   beforeEach(() => {
-    net = new Namespaces();
+    host = new GateHost();
   });
-  afterEach(() => net.remove());
-
-  /** Runs the gate where whisper is, until it holds. */
-  async function hold(env: Record<string, string> = {}): Promise<Program> {
-    const gate = net.run(net.near, [GATE], { ...ADDRESSES, ...env });
-    await gate.prints('locked');
-    return gate;
-  }
-
-  /** Runs a command where whisper is. */
-  function inside(command: string[], env: Record<string, string> = {}): SpawnSyncReturns<string> {
-    return spawnSync('ip', ['netns', 'exec', net.near, ...command], {
-      encoding: 'utf8',
-      env: { PATH: process.env.PATH, ...ADDRESSES, ...env },
-      timeout: 15_000,
-    });
-  }
+  afterEach(() => host.remove());
 
   /** The expressions that the rules in force are made of. */
   function expressions(): string[] {
-    const { stdout } = inside(['nft', '--debug=netlink', 'list', 'ruleset']);
+    const { stdout } = host.inside(['nft', '--debug=netlink', 'list', 'ruleset']);
     const names = [...stdout.matchAll(/^\s+\[ (\w+)/gm)].map(([, name]) => name ?? '');
     return [...new Set(names)].sort();
   }
 
   describe('the rules', () => {
     test('answer and count where the kernel can', async () => {
-      await hold();
+      await host.hold();
       expect(expressions()).toEqual([...CORE, 'counter', 'reject'].sort());
     });
 
     test('count where it cannot answer', async () => {
-      await hold({ PATH: pathWithout('reject') });
+      await host.hold({ PATH: pathWithout('reject') });
       expect(expressions()).toEqual([...CORE, 'counter'].sort());
     });
 
     test('are of core expressions alone where it can neither', async () => {
-      await hold({ PATH: pathWithout('reject', 'counter') });
+      await host.hold({ PATH: pathWithout('reject', 'counter') });
       expect(expressions()).toEqual(CORE);
     });
 
     test('keep no state', async () => {
-      await hold();
-      expect(inside(['nft', 'list', 'ruleset']).stdout).not.toMatch(/\bct\b|\bset\b|@|limit|quota/);
+      await host.hold();
+      expect(host.inside(['nft', 'list', 'ruleset']).stdout).not.toMatch(
+        /\bct\b|\bset\b|@|limit|quota/,
+      );
     });
 
     test('are loaded again over themselves, and stay one set', async () => {
-      await hold();
-      const before = inside(['nft', '--stateless', 'list', 'ruleset']).stdout;
-      await hold();
-      expect(inside(['nft', '--stateless', 'list', 'ruleset']).stdout).toBe(before);
+      await host.hold();
+      const before = host.inside(['nft', '--stateless', 'list', 'ruleset']).stdout;
+      await host.hold();
+      expect(host.inside(['nft', '--stateless', 'list', 'ruleset']).stdout).toBe(before);
     });
   });
 
-  describe('what passes', () => {
-    const OUT = [53, 80, 443, 3128];
-    const OTHERS = [22, 7860, 9090, 27017];
-
-    /** Listens on these TCP ports of all addresses. */
-    async function listen(namespace: string, ports: number[]): Promise<void> {
-      const script = `
-        const net = require('node:net');
-        const ports = ${JSON.stringify(ports)};
-        Promise.all(ports.map((port) => new Promise((resolve) => net.createServer((socket) => socket.on('error', () => {}).end())
-          .listen(port, '0.0.0.0', resolve)))).then(() => console.log('listening'));`;
-      await net.run(namespace, [process.execPath, '-e', script]).prints('listening');
-    }
-
-    /** Which of these ports of an address accept a connection from a namespace. */
-    function reachable(namespace: string, address: string, ports: number[], from = 0): number[] {
-      const script = `
-        const net = require('node:net');
-        Promise.all(${JSON.stringify(ports)}.map((port) => new Promise((resolve) => {
-          const socket = net.connect({ host: '${address}', port, localPort: ${from} || undefined });
-          socket.once('connect', () => { socket.destroy(); resolve(port); });
-          socket.once('error', () => resolve(null));
-          setTimeout(() => { socket.destroy(); resolve(null); }, 1500);
-        }))).then((open) => { console.log(JSON.stringify(open.filter(Boolean))); process.exit(); });`;
-      const { stdout } = spawnSync(
-        'ip',
-        ['netns', 'exec', namespace, process.execPath, '-e', script],
-        {
-          encoding: 'utf8',
-        },
-      );
-      return JSON.parse(stdout) as number[];
-    }
-
-    test('whisper reaches the ports of the proxy that are for it, and no other', async () => {
-      await listen(net.far, [...OUT, ...OTHERS]);
-      expect(reachable(net.near, '10.0.0.2', [...OUT, ...OTHERS])).toEqual([...OUT, ...OTHERS]);
-      await hold();
-      expect(reachable(net.near, '10.0.0.2', [...OUT, ...OTHERS])).toEqual(OUT);
-    });
-
-    test('the port that whisper answers from begins no connection', async () => {
-      await listen(net.far, [3128]);
-      expect(reachable(net.near, '10.0.0.2', [3128], 7860)).toEqual([3128]);
-      await hold();
-      expect(reachable(net.near, '10.0.0.2', [3128], 7860)).toEqual([]);
-    });
-
-    test('the proxy reaches the port of whisper, and no other', async () => {
-      await listen(net.near, [7860, 22]);
-      expect(reachable(net.far, '10.0.0.1', [7860, 22])).toEqual([7860, 22]);
-      await hold();
-      expect(reachable(net.far, '10.0.0.1', [7860, 22])).toEqual([7860]);
-    });
-
-    test('no connection begins at a port that answers come from', async () => {
-      await listen(net.near, [22]);
-      expect(reachable(net.far, '10.0.0.1', [22], 3128)).toEqual([22]);
-      await hold();
-      expect(reachable(net.far, '10.0.0.1', [22], 443)).toEqual([]);
-    });
-
-    test('loopback stays whole', async () => {
-      await listen(net.near, [22]);
-      await hold();
-      expect(reachable(net.near, '127.0.0.1', [22])).toEqual([22]);
-    });
-
-    test('what was refused is counted', async () => {
-      await listen(net.far, [22]);
-      await hold();
-      const count = () =>
-        Number(/^(\d+) anything else$/m.exec(inside([GATE, 'refused']).stdout)?.[1]);
-      expect(count()).toBe(0);
-      reachable(net.near, '10.0.0.2', [22]);
-      expect(count()).toBeGreaterThan(0);
-    });
-
-    test('where nothing counts, it says so', async () => {
-      await hold({ PATH: pathWithout('reject', 'counter') });
-      expect(inside([GATE, 'refused']).stdout).toContain('this kernel does not count');
-    });
+  test('where nothing counts, it says so', async () => {
+    await host.hold({ PATH: pathWithout('reject', 'counter') });
+    expect(host.inside([GATE, 'refused']).stdout).toContain('this kernel does not count');
   });
 
   test('health warns while there is no gate in front of whisper, and not once there is', async () => {
-    const proxy = net.run(net.far, [process.execPath, MAIN], { UPSTREAM: 'http://10.0.0.1:7860' });
+    const proxy = host.run(host.far, [process.execPath, MAIN], {
+      UPSTREAM: 'http://10.0.0.1:7860',
+    });
     await proxy.prints('listening');
     const health = () =>
-      spawnSync('ip', ['netns', 'exec', net.far, process.execPath, MAIN, 'health'], {
+      spawnSync('ip', ['netns', 'exec', host.far, process.execPath, MAIN, 'health'], {
         encoding: 'utf8',
       }).stdout;
     expect(health()).toMatch(/^ok: .*\nwarning: no gate stands in front of whisper: [^\n]*\n$/);
-    await hold();
+    await host.hold();
     expect(health()).toMatch(/^ok: [^\n]*\n$/);
+  });
+
+  test('what holds the namespace has no privilege left', async () => {
+    // As the container runs it: another user than root, with one capability that exec hands on.
+    const gate = host.run(
+      host.near,
+      [
+        ...[
+          'setpriv',
+          '--reuid=10001',
+          '--regid=10001',
+          '--clear-groups',
+          '--bounding-set=-all,+net_admin',
+        ],
+        ...['--inh-caps=-all,+net_admin', '--ambient-caps=-all,+net_admin', GATE],
+      ],
+      ADDRESSES,
+    );
+    await gate.prints('locked');
+    const { stdout } = spawnSync('ip', ['netns', 'pids', host.near], { encoding: 'utf8' });
+    const held = stdout
+      .trim()
+      .split('\n')
+      .map((pid) => readFileSync(`/proc/${pid}/status`, 'utf8'));
+    expect(held.length).toBeGreaterThan(0);
+    for (const status of held) {
+      expect(status).toMatch(/^CapEff:\s0000000000000000$/m);
+      expect(status).toMatch(/^CapPrm:\s0000000000000000$/m);
+      expect(status).toMatch(/^NoNewPrivs:\s1$/m);
+    }
+  });
+
+  test('a signal while the rules are loaded ends it', async () => {
+    const slow = pathWithNft('slow-', 'sleep 1; exec $NFT "$@"');
+    // Process 1 of a namespace, as in a container: no signal ends that by itself.
+    const words = ['netns', 'exec', host.near, 'unshare', '--pid', '--fork', '--kill-child', GATE];
+    const outer = spawn('ip', words, { env: { ...ADDRESSES, PATH: slow }, stdio: 'pipe' });
+    const ended = once(outer, 'close');
+    const children = `/proc/${outer.pid}/task/${outer.pid}/children`;
+    let inner = '';
+    while (inner === '') {
+      await setTimeout(20);
+      inner = readFileSync(children, 'utf8').trim();
+    }
+    await setTimeout(300);
+    process.kill(Number(inner), 'SIGTERM');
+    expect(await ended).toEqual([143, null]);
   });
 
   describe('what fails, fails closed', () => {
@@ -231,13 +184,13 @@ describe.skipIf(noNamespaces)('whisper-gate (needs root, ip netns and nft)', () 
       ],
     ];
     test.each(cases)('%s', (_what, env, says) => {
-      const { status, stderr } = inside([GATE], env());
+      const { status, stderr } = host.inside([GATE], env());
       expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining(says) });
       expect(stderr.trim().split('\n')).toHaveLength(1);
     });
 
     test('a container without NET_ADMIN', () => {
-      const { status, stderr } = inside(['setpriv', '--bounding-set=-net_admin', GATE]);
+      const { status, stderr } = host.inside(['setpriv', '--bounding-set=-net_admin', GATE]);
       expect({ status, stderr }).toEqual({
         status: 1,
         stderr: expect.stringContaining('this container NET_ADMIN'),
@@ -245,7 +198,7 @@ describe.skipIf(noNamespaces)('whisper-gate (needs root, ip netns and nft)', () 
     });
 
     test('an unknown word', () => {
-      const { status, stderr } = inside([GATE, 'open']);
+      const { status, stderr } = host.inside([GATE, 'open']);
       expect({ status, stderr }).toEqual({
         status: 1,
         stderr: 'whisper-gate: open: unknown; use hold (the default), check or refused\n',
@@ -253,11 +206,11 @@ describe.skipIf(noNamespaces)('whisper-gate (needs root, ip netns and nft)', () 
     });
 
     test('check tells whether they are in force', async () => {
-      await hold();
-      expect(inside([GATE, 'check']).status).toBe(0);
-      inside(['nft', 'delete', 'rule', 'ip', 'whisper_gate', 'output', 'handle', '999']);
-      inside(['nft', 'flush', 'ruleset']);
-      const { status, stderr } = inside([GATE, 'check']);
+      await host.hold();
+      expect(host.inside([GATE, 'check']).status).toBe(0);
+      host.inside(['nft', 'delete', 'rule', 'ip', 'whisper_gate', 'output', 'handle', '999']);
+      host.inside(['nft', 'flush', 'ruleset']);
+      const { status, stderr } = host.inside([GATE, 'check']);
       expect({ status, stderr }).toEqual({
         status: 1,
         stderr: expect.stringContaining('not in force'),

@@ -106,7 +106,7 @@ describe('a request that reaches whisper', () => {
 });
 
 describe('an answer that reaches the client', () => {
-  test('has no field of the hop before, and none that steers the client elsewhere', async () => {
+  test('has no field of the hop before, none of the proxy itself, none that steers elsewhere', async () => {
     const { address } = await startCanned(
       [
         'HTTP/1.1 200 OK',
@@ -115,6 +115,8 @@ describe('an answer that reaches the client', () => {
         'Keep-Alive: timeout=5',
         'Proxy-Authenticate: Basic',
         'Proxy-Connection: close',
+        'Proxy-Status: whisper-proxy; error=destination_ip_prohibited',
+        'X-Whisper-Proxy-Reason: client_not_allowed',
         'Trailer: X-Sum',
         'Upgrade: h2c',
         'Alt-Svc: h2="evil.example:443"',

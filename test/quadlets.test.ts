@@ -19,6 +19,10 @@ const units = new Map(
     .filter((name) => /\.(container|network|volume)$/.test(name))
     .map((name) => [name, new UnitFile(readFileSync(join(QUADLETS, name), 'utf8'))]),
 );
+const examples = readdirSync(join(QUADLETS, 'no-network')).map((name) => {
+  const text = readFileSync(join(QUADLETS, 'no-network', name), 'utf8');
+  return [`no-network/${name}`, new UnitFile(text)] as const;
+});
 const proxy = unit('whisper-proxy.container');
 const gate = unit('whisper-gate.container');
 const whisper = unit('whisper.container');
@@ -43,14 +47,17 @@ describe('what Podman 4.6.2 can read', () => {
       }),
   );
 
-  test.each([...units])('%s has only keys that the generator knows', (_name, { entries }) => {
-    const strange = entries.filter(
-      ({ section, key }) => !SYSTEMD_SECTIONS.includes(section) && !known.get(section)?.has(key),
-    );
-    expect(strange).toEqual([]);
-  });
+  test.each([...units, ...examples])(
+    '%s has only keys that the generator knows',
+    (_name, { entries }) => {
+      const strange = entries.filter(
+        ({ section, key }) => !SYSTEMD_SECTIONS.includes(section) && !known.get(section)?.has(key),
+      );
+      expect(strange).toEqual([]);
+    },
+  );
 
-  test.each([...units])('%s leaves readiness to conmon', (_name, { entries }) => {
+  test.each([...units, ...examples])('%s leaves readiness to conmon', (_name, { entries }) => {
     expect(entries.filter(({ key }) => key === 'Notify')).toEqual([]);
   });
 

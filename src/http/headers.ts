@@ -12,11 +12,13 @@ const HOP_BY_HOP = new Set([
   'upgrade',
   'expect',
   'http2-settings',
+  // Not of RFC 9110: it tells that this proxy itself answered, so nobody else's answer may have it.
+  'x-whisper-proxy-reason',
 ]);
 
 /**
  * The fields that go on to the next hop: without the hop-by-hop fields, those that Connection
- * names, and every `Proxy-` field.
+ * names, every `Proxy-` field, and what only this proxy may say.
  * @param drop more names to leave out, in lower case.
  */
 export function endToEnd(headers: RawHeaders, drop: ReadonlySet<string> = new Set()): RawHeaders {

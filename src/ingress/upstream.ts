@@ -75,7 +75,7 @@ export class UpstreamConnector {
    * Whether whisper's machine answers at a port that is not whisper's. A gate drops what goes there,
    * so an answer, be it a refusal, tells that there is none.
    */
-  async isOpen(): Promise<boolean> {
+  async isUngated(): Promise<boolean> {
     if (this.#address.kind === 'unix') return false;
     try {
       (await this.#dial({ ...this.#address, port: UNUSED_PORT }, GATE_PROBE_TIMEOUT_MS)).destroy();
