@@ -61,8 +61,9 @@ export class ClientList {
     try {
       addresses = await withTimeout(this.#resolve(name));
     } catch (err) {
-      const message = 'a client cannot be looked up; until it can, it is shut out';
-      if (known?.addresses.length !== 0) this.#logger.warn({ client: name, err }, message);
+      const why = err instanceof Error ? err.message : String(err);
+      const message = `the client ${name} cannot be looked up (${why}), and until it can, it is shut out: is a container of that name running on this network?`;
+      if (known?.addresses.length !== 0) this.#logger.warn({ client: name }, message);
     }
     this.#names.set(name, { addresses, at: performance.now() });
   }
