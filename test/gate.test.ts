@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ADDRESSES, canTryGate, GATE, GateHost } from './helpers/gate.ts';
+import { canTryGate, GATE, GateHost } from './helpers/gate.ts';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const CORE = ['bitwise', 'cmp', 'immediate', 'meta', 'payload'];
@@ -112,7 +112,7 @@ describe.skipIf(!canTryGate())('whisper-gate (needs root, ip netns and nft)', ()
         ],
         ...['--inh-caps=-all,+net_admin', '--ambient-caps=-all,+net_admin', GATE],
       ],
-      ADDRESSES,
+      host.env,
     );
     await gate.prints('locked');
     const { stdout } = spawnSync('ip', ['netns', 'pids', host.near], { encoding: 'utf8' });
@@ -132,7 +132,7 @@ describe.skipIf(!canTryGate())('whisper-gate (needs root, ip netns and nft)', ()
     const slow = pathWithNft('slow-', 'sleep 1; exec $NFT "$@"');
     // Process 1 of a namespace, as in a container: no signal ends that by itself.
     const words = ['netns', 'exec', host.near, 'unshare', '--pid', '--fork', '--kill-child', GATE];
-    const outer = spawn('ip', words, { env: { ...ADDRESSES, PATH: slow }, stdio: 'pipe' });
+    const outer = spawn('ip', words, { env: { ...host.env, PATH: slow }, stdio: 'pipe' });
     const ended = once(outer, 'close');
     const children = `/proc/${outer.pid}/task/${outer.pid}/children`;
     let inner = '';
@@ -208,13 +208,18 @@ describe.skipIf(!canTryGate())('whisper-gate (needs root, ip netns and nft)', ()
     test('check tells whether they are in force', async () => {
       await host.hold();
       expect(host.inside([GATE, 'check']).status).toBe(0);
-      host.inside(['nft', 'delete', 'rule', 'ip', 'whisper_gate', 'output', 'handle', '999']);
       host.inside(['nft', 'flush', 'ruleset']);
       const { status, stderr } = host.inside([GATE, 'check']);
       expect({ status, stderr }).toEqual({
         status: 1,
         stderr: expect.stringContaining('not in force'),
       });
+    });
+
+    test('check finds a rule too many', async () => {
+      await host.hold();
+      host.inside('nft insert rule ip whisper_gate output tcp dport 22 accept'.split(' '));
+      expect(host.inside([GATE, 'check']).status).toBe(1);
     });
   });
 });

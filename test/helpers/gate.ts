@@ -1,10 +1,12 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { canMakeNamespaces, Namespaces, type Program } from './ingress-namespaces.ts';
 import { isMissing } from './tools.ts';
 
 export const GATE = fileURLToPath(new URL('../../src/gate/whisper-gate', import.meta.url));
-export const ADDRESSES = { WHISPER_ADDRESS: '10.0.0.1', PROXY_ADDRESS: '10.0.0.2' };
 
 /** Whether a gate can be tried here. */
 export function canTryGate(): boolean {
@@ -13,9 +15,19 @@ export function canTryGate(): boolean {
 
 /** Two namespaces, `near` for the gate and whisper, `far` for the proxy. */
 export class GateHost extends Namespaces {
+  /** What the gate is run with; a /tmp of its own, as its container has. */
+  readonly env: Record<string, string>;
+  readonly #tmp = mkdtempSync(join(tmpdir(), 'whisper-gate-'));
+
+  constructor() {
+    super();
+    chmodSync(this.#tmp, 0o777);
+    this.env = { WHISPER_ADDRESS: '10.0.0.1', PROXY_ADDRESS: '10.0.0.2', TMPDIR: this.#tmp };
+  }
+
   /** Runs the gate where whisper is, until it holds. */
   async hold(env: Record<string, string> = {}): Promise<Program> {
-    const gate = this.run(this.near, [GATE], { ...ADDRESSES, ...env });
+    const gate = this.run(this.near, [GATE], { ...this.env, ...env });
     await gate.prints('locked');
     return gate;
   }
@@ -24,9 +36,14 @@ export class GateHost extends Namespaces {
   inside(command: string[], env: Record<string, string> = {}): SpawnSyncReturns<string> {
     return spawnSync('ip', ['netns', 'exec', this.near, ...command], {
       encoding: 'utf8',
-      env: { PATH: process.env.PATH, ...ADDRESSES, ...env },
+      env: { PATH: process.env.PATH, ...this.env, ...env },
       timeout: 15_000,
     });
+  }
+
+  override remove(): void {
+    super.remove();
+    rmSync(this.#tmp, { recursive: true });
   }
 
   /** Gives a namespace another address. */
