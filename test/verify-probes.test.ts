@@ -2,10 +2,10 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { judge } from '../src/verify/ask.ts';
 import { kernelProbes } from '../src/verify/kernel-probes.ts';
 import { privilegeProbes } from '../src/verify/privilege-probes.ts';
 import { fold, type Probe, type Result, runProbes, single } from '../src/verify/probe.ts';
-import { judge } from '../src/verify/proxy-probes.ts';
 import { formatTable, summarize } from '../src/verify/table.ts';
 import { describeVantage, findInHosts } from '../src/verify/vantage.ts';
 
@@ -162,15 +162,48 @@ describe('the vantage', () => {
   });
 });
 
-test('an answer that came after a try is no refusal', () => {
-  expect(judge({ status: 403, reason: 'not_allowed' }).state).toBe('closed');
-  expect(judge({ status: 400, reason: 'bad_target' }).state).toBe('closed');
-  expect(judge({ status: 502, reason: null }).state).toBe('closed');
-  expect(judge({ status: 200, reason: null }).state).toBe('open');
-  expect(judge({ status: 302, reason: null }).state).toBe('open');
-  expect(judge({ status: 502, reason: 'connect_failed' }).state).toBe('open');
-  expect(judge({ status: 504, reason: 'connect_failed' }).state).toBe('open');
-  expect(judge({ status: 502, reason: 'dns_error' }).state).toBe('open');
+describe('an answer to what must be refused', () => {
+  test.each([
+    [403, 'not_allowed'],
+    [403, 'deny_rule'],
+    [403, 'non_public_address'],
+    [403, 'client_not_allowed'],
+    [400, 'bad_target'],
+    [403, 'sni_mismatch'],
+    [403, 'no_sni'],
+  ])('%i %s is a refusal', (status, reason) => {
+    expect(judge({ status, reason })).toEqual({ state: 'closed', detail: `${status} ${reason}` });
+  });
+
+  test.each([
+    [502, 'connect_failed'],
+    [504, 'connect_failed'],
+    [502, 'dns_error'],
+    [502, 'foreign_redirect'],
+  ])('%i %s came after a try', (status, reason) => {
+    expect(judge({ status, reason }).state).toBe('open');
+  });
+
+  test.each([
+    200, 302,
+    // A metadata service that wants a token first, whisper without such a page, a server's own 403.
+    401, 404, 403,
+  ])('%i without a reason is from beyond the proxy', (status) => {
+    expect(judge({ status, reason: null })).toEqual({ state: 'open', detail: String(status) });
+  });
+
+  test('a reason with a status of success is from beyond too', () => {
+    expect(judge({ status: 200, reason: 'not_allowed' }).state).toBe('open');
+  });
+
+  test.each([
+    [500, null],
+    [502, null],
+    [503, 'too_many_connections'],
+    [403, 'a_reason_of_a_later_version'],
+  ])('%i %s proves nothing', (status, reason) => {
+    expect(judge({ status, reason }).state).toBe('unknown');
+  });
 });
 
 test('privileges are what the kernel says, and what it does not say is unknown', async () => {

@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import type { Outcome } from './probe.ts';
 
 /** What the proxy itself answers; see `createAnswer` for the fields. */
 export interface ProxyAnswer {
@@ -10,7 +11,20 @@ export interface ProxyAnswer {
 /** Whoever is going to answer at all takes a connection sooner. */
 const CONNECT_LIMIT_MS = 2_500;
 /** Long enough for a proxy that is busy, or that looks a name up. */
-export const ASK_LIMIT_MS = 5_000;
+const ASK_LIMIT_MS = 5_000;
+
+/** The reasons that the proxy has before it tries anything. */
+const REFUSALS = new Set([
+  'not_allowed',
+  'deny_rule',
+  'non_public_address',
+  'bad_target',
+  'client_not_allowed',
+  'sni_mismatch',
+  'no_sni',
+]);
+/** These say that it was allowed: the proxy has tried, or has had an answer from beyond. */
+const TRIED = new Set(['connect_failed', 'dns_error', 'foreign_redirect']);
 
 /**
  * Sends one request that a proxy gets: CONNECT with `host:port`, or GET with a path or a URI. Nothing
@@ -59,6 +73,50 @@ export function askProxy(
     });
     outgoing.end();
   });
+}
+
+/**
+ * Asks for something that a proxy must refuse.
+ * @param who the proxy, for people.
+ */
+export async function refusedBy(
+  who: string,
+  address: string,
+  port: number,
+  method: 'GET' | 'CONNECT',
+  target: string,
+): Promise<Outcome> {
+  try {
+    return judge(await askProxy(address, port, method, target));
+  } catch (error) {
+    return { state: 'unknown', detail: `no answer from ${who}: ${codeOf(error)}` };
+  }
+}
+
+/**
+ * What an answer says about a way that must be closed. A status alone is no refusal: a host beyond the
+ * proxy may have sent it (401 of a metadata service, 404 of whisper), and the proxy says its reason.
+ */
+export function judge(answer: ProxyAnswer): Outcome {
+  return { state: stateOf(answer), detail: say(answer) };
+}
+
+function stateOf({ status, reason }: ProxyAnswer): Outcome['state'] {
+  if (reason === null) return status >= 500 ? 'unknown' : 'open';
+  if (status < 400 || TRIED.has(reason)) return 'open';
+  // Not for this once (too_many_connections), or for a reason that this version does not know.
+  return REFUSALS.has(reason) ? 'closed' : 'unknown';
+}
+
+/** An answer for people. */
+export function say({ status, reason }: ProxyAnswer): string {
+  return reason === null ? String(status) : `${status} ${reason}`;
+}
+
+/** An error's code, or what it says. */
+export function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return (error as NodeJS.ErrnoException).code ?? error.message;
 }
 
 function hostOf(method: 'GET' | 'CONNECT', target: string): string {

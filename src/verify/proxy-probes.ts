@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { formatHostPort } from '../policy/host.ts';
-import { askProxy, type ProxyAnswer } from './ask.ts';
+import { askProxy, codeOf, refusedBy, say } from './ask.ts';
 import { askNameServer } from './name-server.ts';
 import { CONNECTED, openConnection } from './packets.ts';
 import { type Attempt, type Outcome, type Probe, single } from './probe.ts';
@@ -38,7 +38,7 @@ export function throughProxyProbes(vantage: Vantage, targets: Targets): Probe[] 
       knocked ??= openConnection(proxy, EGRESS_PORT);
       const { detail } = await knocked;
       if (detail !== CONNECTED) return { state: 'unknown', detail: `no proxy: ${detail}` };
-      return refusedBy(proxy, method, target);
+      return refusedBy('the proxy', proxy, EGRESS_PORT, method, target);
     },
   });
   const refused = (name: string, hosts: string[]): Probe => ({
@@ -125,32 +125,6 @@ export function workingProxyProbes({ proxy, allowed }: Targets): Probe[] {
   ];
 }
 
-/** What an answer of the proxy says about a way that must be closed. */
-export function judge(answer: ProxyAnswer): Outcome {
-  const { status, reason } = answer;
-  const hasTried = reason === 'connect_failed' || reason === 'dns_error';
-  const isRefusal = status >= 400 && status <= 599 && !hasTried;
-  return { state: isRefusal ? 'closed' : 'open', detail: say(answer) };
-}
-
-/** An error's code, or what it says. */
-export function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return (error as NodeJS.ErrnoException).code ?? error.message;
-}
-
-async function refusedBy(
-  proxy: string,
-  method: 'GET' | 'CONNECT',
-  target: string,
-): Promise<Outcome> {
-  try {
-    return judge(await askProxy(proxy, EGRESS_PORT, method, target));
-  } catch (error) {
-    return { state: 'unknown', detail: `no answer from the proxy: ${codeOf(error)}` };
-  }
-}
-
 function ownTargets(proxy: string): string[] {
   const ports = [EGRESS_PORT, INGRESS_PORT, ADMIN_PORT];
   const names = [proxy, '127.0.0.1', '::1', 'localhost', 'whisper-proxy'];
@@ -166,8 +140,4 @@ async function lookUp(proxy: string, name: string): Promise<Outcome> {
   if (answer.kind === 'silence') return { state: 'closed', detail: `no answer: ${answer.why}` };
   const state = answer.code === 'NOERROR' && answer.records > 0 ? 'open' : 'closed';
   return { state, detail: `${name}: ${answer.code}, ${answer.records} records` };
-}
-
-function say({ status, reason }: ProxyAnswer): string {
-  return reason === null ? String(status) : `${status} ${reason}`;
 }

@@ -1,11 +1,10 @@
 import { isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { formatHostPort } from '../policy/host.ts';
-import { askProxy } from './ask.ts';
+import { askProxy, codeOf, refusedBy, say } from './ask.ts';
 import { askNameServer } from './name-server.ts';
 import { awaitRefusal, openConnection } from './packets.ts';
 import { type Attempt, type Outcome, type Probe, single } from './probe.ts';
-import { codeOf, judge } from './proxy-probes.ts';
 import {
   ADMIN_PORT,
   type Allowed,
@@ -34,7 +33,6 @@ export interface VispTargets {
   ingressAllowed: boolean;
 }
 
-const LIMIT_MS = 5_000;
 /** A ServerHello may have to come from the other end of the world. */
 const TLS_LIMIT_MS = 5_000;
 
@@ -87,14 +85,16 @@ function ingressProbes({ ingress, ingressAllowed, also }: VispTargets): Probe[] 
     const detail = 'the name whisper is not known here; is this container on visp-net?';
     return [single(group, 'the name whisper', want, async () => ({ state: 'unknown', detail }))];
   }
+  const ask = (method: 'GET' | 'CONNECT', target: string) =>
+    refusedBy('ingress', ingress, INGRESS_PORT, method, target);
   const through: Attempt[] = [
     `${METADATA}:80`,
     `${PUBLIC[0]}:443`,
     `${NO_NAME}:443`,
     ...also.flatMap((one) => portsOf(one).map((port) => formatHostPort(one.address, port))),
   ].flatMap((target) => [
-    { what: `CONNECT ${target}`, run: () => refusedByIngress(ingress, 'CONNECT', target) },
-    { what: `http://${target}/`, run: () => refusedByIngress(ingress, 'GET', `http://${target}/`) },
+    { what: `CONNECT ${target}`, run: () => ask('CONNECT', target) },
+    { what: `http://${target}/`, run: () => ask('GET', `http://${target}/`) },
   ]);
   return [
     single(group, `whisper through http://whisper:${INGRESS_PORT}`, want, () => knock(ingress)),
@@ -105,21 +105,9 @@ function ingressProbes({ ingress, ingressAllowed, also }: VispTargets): Probe[] 
 /** Whether ingress lets this container in. That whisper is down is another matter. */
 async function knock(ingress: string): Promise<Outcome> {
   try {
-    const { status, reason } = await askProxy(ingress, INGRESS_PORT, 'GET', '/');
-    const detail = reason === null ? String(status) : `${status} ${reason}`;
-    return { state: reason === 'client_not_allowed' ? 'closed' : 'open', detail };
-  } catch (error) {
-    return { state: 'unknown', detail: `no answer from ingress: ${codeOf(error)}` };
-  }
-}
-
-async function refusedByIngress(
-  ingress: string,
-  method: 'GET' | 'CONNECT',
-  target: string,
-): Promise<Outcome> {
-  try {
-    return judge(await askProxy(ingress, INGRESS_PORT, method, target));
+    const answer = await askProxy(ingress, INGRESS_PORT, 'GET', '/');
+    const isStranger = answer.reason === 'client_not_allowed';
+    return { state: isStranger ? 'closed' : 'open', detail: say(answer) };
   } catch (error) {
     return { state: 'unknown', detail: `no answer from ingress: ${codeOf(error)}` };
   }
@@ -136,9 +124,9 @@ async function egress(
   target: string,
 ): Promise<Outcome> {
   try {
-    const { status, reason } = await askProxy(address, port, method, target, LIMIT_MS);
-    const isRefused = status === 403 && reason === 'client_not_allowed';
-    return { state: isRefused ? 'closed' : 'open', detail: `${status} ${reason ?? ''}`.trim() };
+    const answer = await askProxy(address, port, method, target);
+    const isRefused = answer.status === 403 && answer.reason === 'client_not_allowed';
+    return { state: isRefused ? 'closed' : 'open', detail: say(answer) };
   } catch (error) {
     return unserved(error);
   }
