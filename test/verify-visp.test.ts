@@ -78,6 +78,21 @@ describe.skipIf(!canVerify())(
       expect(probes.filter(({ state }) => state !== 'open')).toEqual([]);
     });
 
+    test.concurrent('without a route to whisper-net, it is not reached, and that is all', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.serve();
+      network.strand();
+      const run = await network.verify('visp', AS_NOBODY, FROM);
+      expect(run).toMatchObject({ status: 0, stderr: '' });
+      expect(run.stdout).toMatch(
+        /^ {2}closed {3}whisper itself, 10\.89\.77\.3, UDP +ENETUNREACH$/m,
+      );
+    });
+
     test.concurrent('without an answer from ingress, nothing is shown', async ({
       expect,
       onTestFinished,

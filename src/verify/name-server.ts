@@ -1,5 +1,5 @@
-import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
+import { exchangeDatagram } from './datagram.ts';
 
 /** What a name server said. */
 export type NameServerAnswer =
@@ -23,25 +23,16 @@ export function askNameServer(
 }
 
 function askByUdp(address: string, name: string): Promise<NameServerAnswer> {
-  return new Promise((resolve) => {
-    const socket = createSocket('udp4');
-    const timer = setTimeout(() => setImmediate(settle, silence('nothing came')), LIMIT_MS);
-    let isSettled = false;
-    const settle = (answer: NameServerAnswer) => {
-      // The time may be up at the very moment that something comes, and a socket closes once only.
-      if (isSettled) return;
-      isSettled = true;
-      clearTimeout(timer);
-      socket.removeAllListeners().on('error', () => undefined);
-      socket.close();
-      resolve(answer);
-    };
-    socket.on('error', (error: NodeJS.ErrnoException) => settle(silence(error.code ?? '')));
-    socket.on('message', (message) => settle(read(message)));
+  return exchangeDatagram({
+    limitMs: LIMIT_MS,
+    silence: silence('nothing came'),
     // Not connected: an answer counts from whichever of its addresses the server sends it.
-    socket.send(question(name), DNS_PORT, address, (error: NodeJS.ErrnoException | null) => {
-      if (error) settle(silence(error.code ?? error.message));
-    });
+    send: (socket, fail) =>
+      socket.send(question(name), DNS_PORT, address, (error) => {
+        if (error) fail(error);
+      }),
+    failed: (error) => silence(error.code ?? error.message),
+    answered: read,
   });
 }
 

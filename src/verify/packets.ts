@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
+import { exchangeDatagram } from './datagram.ts';
 import type { Attempt, Outcome } from './probe.ts';
 
 /** The gate's refusal of a SYN shows after 1 s, when the SYN is sent again; the next one is at 3 s. */
@@ -79,21 +80,16 @@ export function sendDatagram(host: string, port: number, broadcast = false): Pro
  * @param host an IPv4 address.
  */
 export function awaitRefusal(host: string, port: number): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const socket = createSocket('udp4');
-    const timer = setTimeout(() => setImmediate(settle, SILENCE), LIMIT_MS);
-    let isSettled = false;
-    const settle = (outcome: Outcome) => {
-      // The time may be up at the very moment that something comes, and a socket closes once only.
-      if (isSettled) return;
-      isSettled = true;
-      clearTimeout(timer);
-      socket.removeAllListeners().on('error', () => undefined);
-      socket.close();
-      resolve(outcome);
-    };
-    socket.on('error', (error) => settle(describeError(error)));
-    socket.connect(port, host, () => socket.send(Buffer.alloc(0)));
+  return exchangeDatagram({
+    limitMs: LIMIT_MS,
+    silence: SILENCE,
+    send: (socket, fail) =>
+      // Called if it fails as well, as where there is no route. Not connected, send() would throw.
+      socket.connect(port, host, (error?: Error) => {
+        if (error) fail(error);
+        else socket.send(Buffer.alloc(0));
+      }),
+    failed: describeError,
   });
 }
 

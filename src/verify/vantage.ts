@@ -18,9 +18,7 @@ export interface Vantage {
 }
 
 /** There is no network to look from; the message says what to do. */
-export class VantageError extends Error {
-  readonly code = 'NO_VANTAGE';
-}
+export class VantageError extends Error {}
 
 /**
  * Reads where this process is.

@@ -165,6 +165,11 @@ export class VerifyNetwork {
     return this.#start('proxy', [NODE, '-e', NAMING, address], {}, 'ready');
   }
 
+  /** Takes the way beyond its own network from the container on visp-net. */
+  strand(): void {
+    ip('-n', this.#names.visp, 'route', 'del', 'default');
+  }
+
   /** Drops whatever whisper sends, and tells nobody. */
   silence(): void {
     const table =
