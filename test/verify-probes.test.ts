@@ -3,13 +3,27 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { judge } from '../src/verify/ask.ts';
+import { boundsFor } from '../src/verify/bounds.ts';
 import { kernelProbes } from '../src/verify/kernel-probes.ts';
+import { networkProbes } from '../src/verify/network-probes.ts';
 import { privilegeProbes } from '../src/verify/privilege-probes.ts';
-import { fold, type Probe, type Result, runProbes, single } from '../src/verify/probe.ts';
+import {
+  countAttempts,
+  fold,
+  type Probe,
+  type Result,
+  runProbes,
+  single,
+} from '../src/verify/probe.ts';
+import { throughProxyProbes } from '../src/verify/proxy-probes.ts';
 import { formatTable, summarize } from '../src/verify/table.ts';
 import { describeVantage, findInHosts } from '../src/verify/vantage.ts';
 
-const BOUNDS = { atOnce: 4, limitMs: 1_000, totalMs: 5_000 };
+const BOUNDS = { atOnce: allKinds(4), limitMs: 1_000, totalMs: 5_000 };
+function allKinds(atOnce: number) {
+  return { request: atOnce, packet: atOnce, share: atOnce };
+}
+
 const closed = { state: 'closed', detail: 'EPERM' } as const;
 const open = { state: 'open', detail: 'it was sent' } as const;
 const unknown = { state: 'unknown', detail: 'EMFILE' } as const;
@@ -49,7 +63,7 @@ describe('a run', () => {
       single('g', 'hangs', 'closed', () => new Promise(() => undefined)),
       single('g', 'works', 'closed', async () => closed),
     ];
-    const results = await runProbes(probes, { ...BOUNDS, atOnce: 1, limitMs: 20 });
+    const results = await runProbes(probes, { ...BOUNDS, atOnce: allKinds(1), limitMs: 20 });
     expect(results.map(({ state }) => state)).toEqual(['unknown', 'unknown', 'closed']);
     expect(results[0]?.detail).toBe('broken');
   });
@@ -75,17 +89,56 @@ describe('a run', () => {
     };
     await runProbes([{ ...probe, attempts: probe.attempts.map((one) => ({ ...one })) }], {
       ...BOUNDS,
-      atOnce: 3,
+      atOnce: allKinds(3),
     });
     expect(most).toBe(3);
     const hanging = Array.from({ length: 5 }, (_, index) =>
       single('g', String(index), 'closed', () => new Promise(() => undefined)),
     );
     const since = performance.now();
-    const late = await runProbes(hanging, { atOnce: 1, limitMs: 60, totalMs: 100 });
+    const late = await runProbes(hanging, {
+      ...BOUNDS,
+      atOnce: allKinds(1),
+      limitMs: 60,
+      totalMs: 100,
+    });
     expect(performance.now() - since).toBeLessThan(1_000);
     expect(late.map(({ state }) => state)).toEqual(Array(5).fill('unknown'));
     expect(late[4]?.detail).toContain('too little time');
+  });
+});
+
+describe('the bounds', () => {
+  const vantage = describeVantage(
+    'eth0',
+    { address: '10.89.77.3', netmask: '255.255.255.0' },
+    [],
+    [],
+  );
+
+  function boundsWith(count: number) {
+    const also = Array.from({ length: count }, (_, index) => ({
+      address: `10.${index >> 8}.${index & 255}.9`,
+      port: null,
+    }));
+    const targets = { proxy: '10.89.77.2', also, allowed: [] };
+    const network = networkProbes(vantage, targets, async () => false);
+    const probes = [...network, ...throughProxyProbes(vantage, targets)];
+    return { ...boundsFor(probes), packets: countAttempts(probes, 'packet') };
+  }
+
+  test('leave time for all that is asked, even if every packet vanishes', () => {
+    for (const count of [0, 15, 60, 300]) {
+      const { atOnce, totalMs, packets } = boundsWith(count);
+      expect(packets).toBeGreaterThan(count * 16);
+      expect(totalMs).toBeGreaterThan(Math.ceil(packets / atOnce.packet) * 2_500 + 16_000);
+    }
+  });
+
+  test('are bounds all the same', () => {
+    expect(boundsWith(0).totalMs).toBeLessThan(35_000);
+    expect(boundsWith(60).totalMs).toBeLessThan(100_000);
+    expect(boundsWith(5_000).totalMs).toBe(300_000);
   });
 });
 

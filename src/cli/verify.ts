@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseHost } from '../policy/host.ts';
 import { parsePort } from '../policy/target.ts';
+import { boundsFor } from '../verify/bounds.ts';
 import { kernelProbes } from '../verify/kernel-probes.ts';
 import { networkProbes } from '../verify/network-probes.ts';
 import { watchRefusal } from '../verify/packets.ts';
@@ -16,8 +17,6 @@ import { vispProbes } from '../verify/visp-probes.ts';
 
 const PROXY = '10.89.77.2';
 const WHISPER = '10.89.77.3';
-/** Few enough not to look like a flood, and to be through in a few seconds. */
-const BOUNDS = { atOnce: 16, limitMs: 16_000, totalMs: 25_000 };
 /** EX_USAGE of sysexits(3) is 64, but 2 is what shells and most tools say. */
 const USAGE_STATUS = 2;
 
@@ -89,7 +88,7 @@ async function verify(options: VerifyOptions, command: Command): Promise<void> {
     command.error('error: --ingress-allowed and --whisper need --from visp-net');
   }
   const probes = from === 'whisper' ? fromWhisper(options) : await fromVispNet(options);
-  const results = await runProbes(probes, BOUNDS);
+  const results = await runProbes(probes, boundsFor(probes));
   const ok = results.length > 0 && results.every(isAsWanted);
   // Without waiting for what was given up: its own time-outs may be longer.
   const end = () => process.exit(ok ? 0 : 1);

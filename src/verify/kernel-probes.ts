@@ -98,7 +98,7 @@ export function kernelProbes(
   };
   const attempt = (id: string): Attempt => ({
     what: '',
-    waits: true,
+    kind: 'share',
     run: async () =>
       (await outcomes()).get(id) ?? { state: 'unknown', detail: 'the helper did not try it' },
   });

@@ -125,6 +125,7 @@ export function tcpAttempts(
 ): Attempt[] {
   return ports.map((port) => ({
     what: String(port),
+    kind: 'packet',
     run: async () => {
       // Beside the attempt, not after it.
       void isRefusing?.();
@@ -142,6 +143,7 @@ export function udpAttempts(
 ): Attempt[] {
   return ports.map((port) => ({
     what: String(port),
+    kind: 'packet',
     run: () => sendDatagram(host, port, broadcast),
   }));
 }

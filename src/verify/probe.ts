@@ -8,12 +8,18 @@ export interface Outcome {
   detail: string;
 }
 
+/**
+ * A `request` is answered by the proxy (the default). A `packet` is one or a few packets, and then
+ * mostly waiting. A `share` is a part of what one helper does for all of them.
+ */
+export type Kind = 'request' | 'packet' | 'share';
+
 /** One try of a probe: one port, one kind of call. */
 export interface Attempt {
   /** What tells it from the others of its probe: a port, a target; empty if there are no others. */
   what: string;
-  /** Whether it only waits for what another does: it does not count as one of those at once. */
-  waits?: boolean;
+  /** How much it asks of others, and so how many of its kind there may be at once. */
+  kind?: Kind;
   run(): Promise<Outcome>;
 }
 
@@ -34,13 +40,15 @@ export interface Result extends Outcome {
 
 /** How many attempts there are at once, and when one, and all together, are given up. */
 export interface Bounds {
-  atOnce: number;
+  atOnce: Record<Kind, number>;
   limitMs: number;
   totalMs: number;
 }
 
 /** What an attempt came to, with what it was about. */
 export type Tried = Outcome & { what: string };
+
+const KINDS: readonly Kind[] = ['request', 'packet', 'share'];
 
 /**
  * Runs probes, in no particular order.
@@ -53,17 +61,19 @@ export async function runProbes(
 ): Promise<Result[]> {
   const end = performance.now() + totalMs;
   const all = probes.flatMap(({ attempts }) => attempts);
-  const queue = all.filter(({ waits }) => !waits);
   const outcomes = new Map<Attempt, Outcome>();
   const run = async (attempt: Attempt) => {
     const left = end - performance.now();
     if (left > 0) outcomes.set(attempt, await within(attempt, Math.min(limitMs, left)));
   };
-  const worker = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) await run(next);
+  const runKind = async (kind: Kind) => {
+    const queue = all.filter((attempt) => kindOf(attempt) === kind);
+    const worker = async () => {
+      for (let next = queue.shift(); next; next = queue.shift()) await run(next);
+    };
+    await Promise.all(Array.from({ length: Math.min(atOnce[kind], queue.length) }, worker));
   };
-  const waiting = all.filter(({ waits }) => waits);
-  await Promise.all([...waiting.map(run), ...Array.from({ length: atOnce }, worker)]);
+  await Promise.all(KINDS.map(runKind));
   return probes.map(({ group, name, want, attempts }) => {
     const tried = attempts.map((attempt) => ({
       what: attempt.what,
@@ -74,6 +84,11 @@ export async function runProbes(
     }));
     return { group, name, want, ...fold(tried) };
   });
+}
+
+/** How many attempts of a kind there are. */
+export function countAttempts(probes: readonly Probe[], kind: Kind): number {
+  return probes.flatMap(({ attempts }) => attempts).filter((one) => kindOf(one) === kind).length;
 }
 
 /** Whether a result is as it should be. */
@@ -110,6 +125,10 @@ export function fold(tried: readonly Tried[]): Outcome {
     whats.length === 0 ? detail : `${whats.join(', ')}: ${detail}`,
   );
   return { state: worst, detail: parts.join('; ') };
+}
+
+function kindOf({ kind = 'request' }: Attempt): Kind {
+  return kind;
 }
 
 async function within(attempt: Attempt, limitMs: number): Promise<Outcome> {

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ export const WHISPER = '10.89.77.3';
 export const VISP_PROXY = '10.90.0.2';
 export const VISP_CLIENT = '10.90.0.5';
 
-/** As whisper is run, but for the seccomp profile, which only a container engine can load. */
+/** As whisper is run, but for the seccomp profile. */
 export const AS_WHISPER = [
   'setpriv',
   '--bounding-set=-all',
@@ -30,6 +30,11 @@ export const AS_WHISPER = [
 ];
 /** The same, as another user than root. */
 export const AS_NOBODY = [...AS_WHISPER, '--reuid=65534', '--regid=65534', '--clear-groups'];
+const SECCOMP_EXEC = new URL('./seccomp-exec.py', import.meta.url).pathname;
+const PROFILE = new URL('../../quadlets/whisper-seccomp.json', import.meta.url).pathname;
+const UNDER_PROFILE = ['python3', SECCOMP_EXEC, PROFILE];
+/** As whisper is run, with the seccomp profile too; only where `canLoadProfile`. */
+export const AS_CONTAINER = [...AS_WHISPER, ...UNDER_PROFILE];
 /** With everything that can be had, capabilities that are handed down included. */
 export const UNLOCKED = ['setpriv', '--inh-caps=+net_raw', '--ambient-caps=+net_raw'];
 
@@ -37,6 +42,12 @@ export const UNLOCKED = ['setpriv', '--inh-caps=+net_raw', '--ambient-caps=+net_
 export function canVerify(): boolean {
   const isComplete = !['nft', 'setpriv', 'perl'].some((tool) => isMissing(tool));
   return isComplete && existsSync('/proc/net/if_inet6') && canMakeNamespaces();
+}
+
+/** Whether the seccomp profile can be loaded without a container engine: python3 and libseccomp do it. */
+export function canLoadProfile(): boolean {
+  const [python, ...args] = UNDER_PROFILE as [string, ...string[]];
+  return spawnSync(python, args).status === 0;
 }
 
 /** What a run of verify came to. */
