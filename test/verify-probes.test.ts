@@ -1,15 +1,12 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { judge } from '../src/verify/ask.ts';
 import { boundsFor } from '../src/verify/bounds.ts';
-import { kernelProbes } from '../src/verify/kernel-probes.ts';
 import { networkProbes } from '../src/verify/network-probes.ts';
 import { privilegeProbes } from '../src/verify/privilege-probes.ts';
 import {
   countAttempts,
   fold,
+  isAsWanted,
   type Probe,
   type Result,
   runProbes,
@@ -55,6 +52,15 @@ describe('a run', () => {
         { what: '443', state: 'closed', detail: 'no answer' },
       ]),
     ).toEqual({ state: 'closed', detail: '22, 80: EPERM; 443: no answer' });
+  });
+
+  test('one that cannot be tried does not hide one that is open or unknown', () => {
+    const untried = { what: '', state: 'untried', detail: 'whisper listens' } as const;
+    expect(fold([{ what: '', ...closed }, untried]).state).toBe('untried');
+    expect(fold([untried, { what: '', ...unknown }]).state).toBe('unknown');
+    expect(fold([untried, { what: '', ...open }]).state).toBe('open');
+    expect(isAsWanted(result('closed', 'untried', 'a'))).toBe(true);
+    expect(isAsWanted(result('open', 'untried', 'a'))).toBe(false);
   });
 
   test('what throws and what hangs is unknown, and the rest goes on', async () => {
@@ -170,6 +176,17 @@ describe('the table', () => {
     );
   });
 
+  test('counts what cannot be tried by itself', () => {
+    const untried = result('closed', 'untried', 'c');
+    expect(summarize([...good, untried])).toBe(
+      '1 way out tried, all closed; 1 cannot be tried while whisper runs: c; 1 thing that must work does.',
+    );
+    expect(summarize([untried, result('closed', 'unknown', 'd')])).toBe(
+      'could not be tried: d. 1 way out tried, 0 closed; 1 cannot be tried while whisper runs: c.',
+    );
+    expect(formatTable([untried], false)).toMatch(/^ {2}untried {2}c +a detail$/m);
+  });
+
   test('is plain unless colours are wanted', () => {
     expect(formatTable(good, false)).not.toContain('\u001b');
     expect(formatTable(good, true)).toContain('\u001b[32mclosed');
@@ -273,60 +290,4 @@ test('privileges are what the kernel says, and what it does not say is unknown',
   expect(await states(status('0000000000000000', 'Seccomp:\t2\n'))).toEqual([C, C, C, C, C, C, C]);
   expect(await states(status('0000000000002000', 'Seccomp:\t0\n'))).toEqual([C, C, O, C, C, C, O]);
   expect(await states(status('0000000000000000', ''))).toEqual([C, C, C, C, C, C, U]);
-});
-
-/** These run no probe: what takes Perl's place sends nothing. */
-describe('a helper that does not run to its end', () => {
-  const vantage = describeVantage('lo', { address: '127.0.0.1', netmask: '255.0.0.0' }, [], []);
-  const targets = { proxy: '127.0.0.1', also: [], allowed: [] };
-
-  async function runWith(perl: string) {
-    return runProbes(
-      kernelProbes(vantage, targets, async () => false, perl),
-      BOUNDS,
-    );
-  }
-
-  function script(text: string): string {
-    const folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
-    onTestFinished(() => rmSync(folder, { recursive: true }));
-    const path = join(folder, 'perl');
-    writeFileSync(path, `#!/bin/sh\n${text}\n`);
-    chmodSync(path, 0o755);
-    return path;
-  }
-
-  test('none at all: every probe of it is unknown', async () => {
-    const results = await runWith('/nonexistent/perl');
-    expect(results.length).toBeGreaterThan(40);
-    expect(new Set(results.map(({ state }) => state))).toEqual(new Set(['unknown']));
-    expect(results[0]?.detail).toMatch(/^the Perl helper did not get to its end: .*ENOENT/);
-  });
-
-  test('one that dies: what it found open counts, what it found closed does not', async () => {
-    const results = await runWith(
-      script(`
-        echo '{"id":"mptcp","what":"","state":"open","detail":"connected"}'
-        echo '{"id":"sctp","what":"","state":"closed","detail":"EPERM"}'
-        echo 'no JSON'
-        echo 'out of memory' >&2
-        exit 9`),
-    );
-    const states = new Map(results.map(({ name, state }) => [name, state]));
-    expect(states.get('MPTCP')).toBe('open');
-    expect(states.get('SCTP')).toBe('unknown');
-    expect(results.find(({ name }) => name === 'SCTP')?.detail).toContain(
-      'exit status 9 out of memory',
-    );
-  });
-
-  test('one that forgets a probe: it is unknown', async () => {
-    const results = await runWith(
-      script(`
-        echo '{"id":"sctp","what":"","state":"closed","detail":"EPERM"}'
-        echo '{"id":"done"}'`),
-    );
-    const wrong = results.filter(({ state }) => state !== 'unknown');
-    expect(wrong.map(({ name }) => name)).toEqual(['SCTP']);
-  });
 });

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type IsRefusing, judgeSilence } from './packets.ts';
-import { type Attempt, fold, type Outcome, type Probe, type Tried } from './probe.ts';
+import { type Attempt, fold, type Outcome, type Probe, type State, type Tried } from './probe.ts';
 import { PUBLIC, type Targets } from './targets.ts';
 import type { Vantage } from './vantage.ts';
 
@@ -9,7 +9,7 @@ const HELPER = fileURLToPath(new URL('./kernel-probe.pl', import.meta.url));
 /** As for Node's own connections. */
 const ANSWER_LIMIT_S = 2.5;
 /** Its probes have an alarm at 8 s each, and few take longer than an instant. */
-const RUN_LIMIT_MS = 15_000;
+const LIMIT_MS = 15_000;
 
 /** What the helper is asked: the id of a probe, its group and its name. */
 type Entry = readonly [id: string, group: string, name: string];
@@ -61,6 +61,9 @@ const OPEN: readonly Entry[] = [
   ['needed-families', 'what must work', 'sockets that whisper needs: UNIX, INET, NETLINK'],
 ];
 
+/** The one that whisper itself stands in the way of. Whatever else was not tried is a failure. */
+const MAY_BE_UNTRIED = 'source-port';
+
 /** Those that open connections by TCP, which the gate refuses as it does Node's. */
 const TCP = new Set(['bind-to-device', 'source-port', 'mptcp']);
 
@@ -68,7 +71,7 @@ const TCP = new Set(['bind-to-device', 'source-port', 'mptcp']);
 interface Line {
   id: string;
   what: string;
-  state: 'closed' | 'open' | 'unknown';
+  state: State;
   detail: string;
 }
 
@@ -76,17 +79,17 @@ interface Line {
  * The ways out that Node has no call for: protocols, socket options and families, system calls. A
  * small Perl program tries them, once for all of them. Where it does not run to its end, what it has
  * not found open is unknown.
- * @param perl the interpreter; in the image, Debian's essential one.
+ * @param helper the interpreter (in the image, Debian's essential one), and how long it may take.
  */
 export function kernelProbes(
   vantage: Vantage,
   { proxy }: Targets,
   isRefusing: IsRefusing,
-  perl = 'perl',
+  { perl = 'perl', limitMs = LIMIT_MS } = {},
 ): Probe[] {
   let running: Promise<Map<string, Outcome>> | undefined;
   const outcomes = () => {
-    running ??= runHelper(perl, isRefusing, {
+    running ??= runHelper((args) => run(perl, args, limitMs), isRefusing, {
       proxy,
       gateway: vantage.gateway,
       public: PUBLIC[0],
@@ -109,11 +112,11 @@ export function kernelProbes(
 }
 
 async function runHelper(
-  perl: string,
+  run: (args: string[]) => Promise<Run>,
   isRefusing: IsRefusing,
   parameters: Record<string, string>,
 ): Promise<Map<string, Outcome>> {
-  const { output, failure } = await run(perl, [
+  const { output, failure } = await run([
     HELPER,
     ...Object.entries(parameters).map(([name, value]) => `${name}=${value}`),
   ]);
@@ -143,14 +146,14 @@ interface Run {
   failure: string | null;
 }
 
-function run(perl: string, args: string[]): Promise<Run> {
+function run(perl: string, args: string[], limitMs: number): Promise<Run> {
   return new Promise((resolve) => {
-    // Without an environment: PERL5LIB or PERL5OPT would have a say.
     const child = spawn(perl, args, {
+      // Without an environment: PERL5LIB or PERL5OPT would have a say.
       env: { PATH: process.env.PATH, LC_ALL: 'C' },
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: RUN_LIMIT_MS,
-      killSignal: 'SIGKILL',
+      // A group of its own: its probes are processes too, and have to end with it.
+      detached: true,
     });
     let output = '';
     let errors = '';
@@ -160,19 +163,39 @@ function run(perl: string, args: string[]): Promise<Run> {
     child.stderr.on('data', (text) => {
       errors += String(text).slice(0, 1_000);
     });
-    child.once('error', (error) => resolve({ output, failure: error.message }));
+    const settle = (failure: string | null) => {
+      clearTimeout(timer);
+      resolve({ output, failure });
+    };
+    const timer = setTimeout(() => {
+      // What it has said so far counts. A probe that not even this ends would hold the pipe open.
+      settle(`nothing more within ${limitMs / 1000} s`);
+      killGroup(child.pid);
+    }, limitMs);
+    child.once('error', (error) => settle(error.message));
     child.once('close', (status, signal) => {
       const end = signal === null ? `exit status ${status}` : `ended by ${signal}`;
       const [said = ''] = errors.split('\n');
-      resolve({ output, failure: status === 0 ? null : `${end} ${said}`.trim() });
+      settle(status === 0 ? null : `${end} ${said}`.trim());
     });
   });
+}
+
+function killGroup(leader: number | undefined): void {
+  if (leader === undefined) return;
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // All of it has ended.
+  }
 }
 
 function readLine(text: string): Line[] {
   if (text === '') return [];
   try {
-    return [JSON.parse(text) as Line];
+    const line = JSON.parse(text) as Line;
+    const isExcused = line.state !== 'untried' || line.id === MAY_BE_UNTRIED;
+    return [isExcused ? line : { ...line, state: 'unknown' }];
   } catch {
     return [];
   }

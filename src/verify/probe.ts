@@ -1,5 +1,8 @@
-/** Whether a way is shut; `unknown` if it could not be tried, which counts as a failure. */
-export type State = 'closed' | 'open' | 'unknown';
+/**
+ * Whether a way is shut. `unknown` if it could not be tried, which counts as a failure. `untried` if the
+ * kernel lets nobody try it while whisper runs: else nothing that runs could be verified.
+ */
+export type State = 'closed' | 'open' | 'unknown' | 'untried';
 
 /** What came of a try. */
 export interface Outcome {
@@ -93,7 +96,7 @@ export function countAttempts(probes: readonly Probe[], kind: Kind): number {
 
 /** Whether a result is as it should be. */
 export function isAsWanted({ state, want }: Result): boolean {
-  return state === want;
+  return state === want || (state === 'untried' && want === 'closed');
 }
 
 /** A probe of one attempt. */
@@ -107,11 +110,11 @@ export function single(
 }
 
 /**
- * What several attempts come to: open if one is, else unknown if one is, else closed. Only those that
- * decided are told.
+ * What several attempts come to: open if one is, else unknown if one is, else untried, else closed.
+ * Only those that decided are told.
  */
 export function fold(tried: readonly Tried[]): Outcome {
-  const worst = (['open', 'unknown', 'closed'] as const).find((state) =>
+  const worst = (['open', 'unknown', 'untried', 'closed'] as const).find((state) =>
     tried.some((one) => one.state === state),
   );
   if (worst === undefined) return { state: 'unknown', detail: 'not tried' };

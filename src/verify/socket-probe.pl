@@ -92,9 +92,10 @@ sub from_whispers_port {
     setsockopt $socket, SOL_SOCKET, SO_REUSEADDR, 1;
     setsockopt $socket, SOL_SOCKET, SO_REUSEPORT, 1;
     return 1 if bind $socket, pack_sockaddr_in( 7860, inet_aton( $arg{own} ) );
-    # Nobody gets past a listener: not by these two options, not on another address or device.
+    # Nobody gets past a listener: not by these two options, not on another address or device, and not
+    # without bind: IP_LOCAL_PORT_RANGE chooses among the ports that nobody has bound.
     $!{EADDRINUSE}
-      ? report( '', 'closed', 'while whisper listens on it, the kernel lets nobody else begin there' )
+      ? report( '', 'untried', 'whisper listens on it, and then the kernel lets nobody else begin there' )
       : network( '', 'bind' );
     0;
 }

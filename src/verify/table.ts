@@ -43,17 +43,24 @@ export function summarize(results: readonly Result[]): string {
   const work = results.filter(({ want }) => want === 'open');
   const wrong = results.filter((result) => !isAsWanted(result));
   const open = wrong.filter(({ want, state }) => want === 'closed' && state === 'open');
-  const untried = wrong.filter(({ want, state }) => want === 'closed' && state === 'unknown');
+  const unknown = wrong.filter(({ want, state }) => want === 'closed' && state === 'unknown');
+  const untried = ways.filter(({ state }) => state === 'untried');
   const broken = wrong.filter(({ want }) => want === 'open');
   const parts = [
     ...(open.length > 0 ? [`OPEN: ${list(open)}`] : []),
     ...(broken.length > 0 ? [`does not work: ${list(broken)}`] : []),
-    ...(untried.length > 0 ? [`could not be tried: ${list(untried)}`] : []),
+    ...(unknown.length > 0 ? [`could not be tried: ${list(unknown)}`] : []),
   ];
-  const closed = ways.length - open.length - untried.length;
-  const all = closed === ways.length ? 'all closed' : `${closed} closed`;
-  const total = `${count(ways.length, 'way')} out tried, ${all}${works(work.length, broken.length)}.`;
+  const tried = ways.length - untried.length;
+  const closed = tried - open.length - unknown.length;
+  const all = closed === tried ? 'all closed' : `${closed} closed`;
+  const total = `${count(tried, 'way')} out tried, ${all}${without(untried)}${works(work.length, broken.length)}.`;
   return parts.length === 0 ? total : `${parts.join('. ')}. ${total}`;
+}
+
+function without(untried: readonly Result[]): string {
+  if (untried.length === 0) return '';
+  return `; ${untried.length} cannot be tried while whisper runs: ${list(untried)}`;
 }
 
 function works(all: number, broken: number): string {
