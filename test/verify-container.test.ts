@@ -12,6 +12,29 @@ describe.skipIf(!canVerify() || !canLoadProfile())(
   'verify as whisper is run, its seccomp profile included (needs what verify needs, python3, libseccomp)',
   { timeout: 120_000 },
   () => {
+    test.concurrent('all ways out are closed, and what a running whisper stands in the way of is told', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.answer('host', ALLOWED, 443);
+      await network.serve();
+      await network.lock();
+      const before = await network.verify('whisper', AS_CONTAINER, ['--allowed', ALLOWED]);
+      expect(before.stdout).toMatch(
+        /\n\n89 ways out tried, all closed; 3 things that must work do\.\n$/,
+      );
+      expect(before).toMatchObject({ status: 0, stderr: '' });
+
+      await network.answer('whisper', '0.0.0.0', 7860);
+      const during = await network.verify('whisper', AS_CONTAINER, ['--allowed', ALLOWED]);
+      expect(during.stdout).toMatch(
+        /\n\n88 ways out tried, all closed; 1 cannot be tried while whisper runs: TCP to the proxy from whisper's own port 7860; 3 things that must work do\.\n$/,
+      );
+      expect(during.status).toBe(0);
+    });
+
     test.concurrent('sixty other containers, and a kernel that cannot refuse: it ends well, in time', async ({
       expect,
       onTestFinished,

@@ -11,10 +11,11 @@ import {
   VerifyNetwork,
 } from './helpers/verify-network.ts';
 
-/** What nothing closes but the seccomp profile, which only a container engine can load. */
+/** What nothing closes but the seccomp profile; verify-container.test.ts has that too. */
 const CLOSED_BY_THE_PROFILE = [
   'to the hypervisor (AF_VSOCK)',
   'all others but UNIX, INET, INET6 and NETLINK',
+  'netlink of all kinds but NETLINK_ROUTE',
   'a user namespace',
   'a user namespace, by clone',
   'clone3, whose flags no filter can see',

@@ -17,6 +17,9 @@ type Entry = readonly [id: string, group: string, name: string];
 const CLOSED: readonly Entry[] = [
   ['bind-to-device', 'other ways to send', 'around the routes (SO_BINDTODEVICE)'],
   ['source-port', 'other ways to send', "TCP to the proxy from whisper's own port 7860"],
+  ['fast-open', 'other ways to send', 'TCP fast open: data in the first packet'],
+  ['fragments', 'other ways to send', 'UDP in fragments'],
+  ['sender', 'other ways to send', "UDP in the proxy's name"],
   ['ip-options', 'other ways to send', 'IP options'],
   ['mptcp', 'other ways to send', 'MPTCP'],
   ['udp-lite', 'other ways to send', 'UDP-Lite'],
@@ -30,6 +33,8 @@ const CLOSED: readonly Entry[] = [
   ['packet', 'socket families', 'packet sockets (AF_PACKET)'],
   ['vsock', 'socket families', 'to the hypervisor (AF_VSOCK)'],
   ['other-families', 'socket families', 'all others but UNIX, INET, INET6 and NETLINK'],
+  ['netlink', 'socket families', 'netlink of all kinds but NETLINK_ROUTE'],
+  ['rtnetlink', 'system calls', 'adding an address, a route, a device (rtnetlink)'],
   ['user-namespace', 'system calls', 'a user namespace'],
   ['clone', 'system calls', 'a user namespace, by clone'],
   ['clone3', 'system calls', 'clone3, whose flags no filter can see'],
@@ -65,7 +70,7 @@ const OPEN: readonly Entry[] = [
 const MAY_BE_UNTRIED = 'source-port';
 
 /** Those that open connections by TCP, which the gate refuses as it does Node's. */
-const TCP = new Set(['bind-to-device', 'source-port', 'mptcp']);
+const TCP = new Set(['bind-to-device', 'source-port', 'fast-open', 'mptcp']);
 
 /** A line that the helper has printed. */
 interface Line {

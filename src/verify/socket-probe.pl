@@ -6,6 +6,12 @@ use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6);
 
 our ( %arg, %error, $column );
 
+# asm-generic/socket.h, linux/in.h, linux/tcp.h, linux/socket.h, linux/sockios.h: Socket.pm does not
+# have them everywhere.
+my ( $SO_BINDTODEVICE, $IP_OPTIONS, $IP_FREEBIND, $IP_TRANSPARENT ) = ( 25, 4, 15, 19 );
+my ( $TCP_FASTOPEN_NO_COOKIE, $MSG_FASTOPEN ) = ( 34, 0x20000000 );
+my ( $SIOCGIFMTU, $SIOCGIFINDEX ) = ( 0x8921, 0x8933 );
+
 # What an error on the way to a socket, or from it, says: whoever refused a connection was reached,
 # and an error that is not listed proves nothing.
 sub network {
@@ -13,6 +19,9 @@ sub network {
     my $name = $error{ $! + 0 } // "error " . ( $! + 0 );
     return report( $what, 'open', 'reached: it refused (ECONNREFUSED)' ) if $name eq 'ECONNREFUSED';
     my $closing = $name =~ /^E(?:PERM|ACCES|NETUNREACH|HOSTUNREACH|NETDOWN|ADDRNOTAVAIL|TIMEDOUT)$/
+      || $step eq 'fast open' && $name eq 'EOPNOTSUPP'    # switched off, by sysctl
+      # From an address that this namespace has not; later kernels say ENETUNREACH.
+      || $step eq 'send from there' && $name eq 'EINVAL'
       || $step eq 'socket' && $name =~ /^E(?:NOSYS|AFNOSUPPORT|PROTONOSUPPORT|SOCKTNOSUPPORT)$/;
     $closing ? report( $what, 'closed', "$name at $step" )
              : report( $what, 'unknown', "could not be tried: $name at $step" );
@@ -26,12 +35,29 @@ sub connects {
     fcntl $socket, F_SETFL, fcntl( $socket, F_GETFL, 0 ) | O_NONBLOCK;
     connect $socket, pack_sockaddr_in( $port, inet_aton($address) )
       and return report( $what, 'open', 'connected' );
-    $!{EINPROGRESS} or return network( $what, 'connect' );
+    $!{EINPROGRESS} ? awaits( $what, $socket ) : network( $what, 'connect' );
+}
+
+# Waits for what comes of a connection that was begun.
+sub awaits {
+    my ( $what, $socket ) = @_;
     my $writable = '';
     vec( $writable, fileno $socket, 1 ) = 1;
     select undef, $writable, undef, $arg{limit} or return report( $what, 'closed', 'no answer' );
     $! = unpack 'i', getsockopt $socket, SOL_SOCKET, SO_ERROR;
     $! + 0 ? network( $what, 'connect' ) : report( $what, 'open', 'connected' );
+}
+
+# Begins a connection with data in its first packet, without a cookie of the server's.
+sub opens_fast {
+    my ( $what, $port ) = @_;
+    socket my $socket, AF_INET, SOCK_STREAM, 0 or return network( $what, 'socket' );
+    # Where the kernel has it not, it asks for a cookie, with a packet all the same.
+    setsockopt $socket, 6, $TCP_FASTOPEN_NO_COOKIE, 1;
+    fcntl $socket, F_SETFL, fcntl( $socket, F_GETFL, 0 ) | O_NONBLOCK;
+    defined send( $socket, 'x', $MSG_FASTOPEN, to( $what => $port ) ) || $!{EINPROGRESS}
+      ? awaits( $what, $socket )
+      : network( $what, 'fast open' );
 }
 
 # Sends one packet. If the kernel takes it, it has passed the rules, which drop in the output hook.
@@ -46,9 +72,6 @@ sub sends {
 
 sub to { pack_sockaddr_in( $_[1], inet_aton( $arg{ $_[0] } ) ) }
 
-# asm-generic/socket.h, linux/in.h: Socket.pm does not have them everywhere.
-my ( $SO_BINDTODEVICE, $IP_OPTIONS ) = ( 25, 4 );
-
 # A socket option, as a preparation.
 sub option {
     my ( $what, $level, $name, $value ) = @_;
@@ -59,12 +82,16 @@ sub option {
 my $echo  = pack 'CCnnn', 8,   0, 0xf7ff, 0, 0;
 my $echo6 = pack 'CCnnn', 128, 0, 0,      0, 0;
 
-sub all_nodes {
-    socket my $socket, AF_INET, SOCK_DGRAM, 0 or return;
+# A number that the device has (netdevice(7)).
+sub of_device {
+    my ($which) = @_;
+    socket my $socket, AF_INET, SOCK_DGRAM, 0 or die "socket: $!";
     my $request = pack 'a16 x24', $arg{device};
-    ioctl $socket, 0x8933, $request or return;    # SIOCGIFINDEX
-    pack_sockaddr_in6( 0, inet_pton( AF_INET6, 'ff02::1' ), unpack 'x16 i', $request );
+    ioctl $socket, $which, $request or die "$arg{device}: $!";
+    unpack 'x16 i', $request;
 }
+
+sub all_nodes { pack_sockaddr_in6( 0, inet_pton( AF_INET6, 'ff02::1' ), of_device($SIOCGIFINDEX) ) }
 
 # A ping socket does not tell whether an ICMPv6 packet was dropped, so this asks what left. Other IPv6
 # multicast that leaves at the same time is no less a way out.
@@ -85,6 +112,30 @@ sub left6 {
 # Bare IPv4, of a protocol that is for experiments (RFC 3692), in the proxy's name.
 sub spoofed {
     pack 'CCnnnCCna4a4', 0x45, 0, 20, 0, 0, 64, 253, 0, map { inet_aton($_) } $arg{proxy}, $arg{gateway};
+}
+
+# UDP with the proxy's address as its sender, to where whisper may send.
+sub in_its_name {
+    my ( $what, $option ) = @_;
+    socket my $socket, AF_INET, SOCK_DGRAM, 0 or return network( $what, 'socket' );
+    !$option or setsockopt $socket, 0, $option, 1 or return network( $what, 'setsockopt' );
+    bind $socket, to( proxy => 0 ) or return network( $what, 'bind' );
+    defined send( $socket, '', 0, to( proxy => 53 ) ) ? report( $what, 'open', 'it was sent' )
+                                                      : network( $what, 'send from there' );
+}
+
+# Asks rtnetlink for a change. It looks for the right to do so first, and then for the device, which
+# does not exist.
+sub changes {
+    my ( $what, $type, $body ) = @_;
+    socket my $socket, 16, SOCK_RAW, 0 or return network( $what, 'socket' );
+    # nlmsghdr, with NLM_F_REQUEST and NLM_F_ACK; what comes is nlmsgerr behind another.
+    my $message = pack( 'LSSLL', 16 + length $body, $type, 5, 1, 0 ) . $body;
+    defined send $socket, $message, 0 or return network( $what, 'send' );
+    defined recv $socket, my $answer, 4096, 0 or return network( $what, 'recv' );
+    $! = -unpack 'x16 l', $answer;
+    my $name = $! + 0 ? $error{ $! + 0 } // "error " . ( $! + 0 ) : 'it was done';
+    report( $what, $name =~ /^E(?:PERM|ACCES)$/ ? 'closed' : 'open', $name );
 }
 
 sub from_whispers_port {
@@ -125,6 +176,25 @@ sub families {
     report( $is_named ? '' : "$shut{$_} of them", 'closed', $_ ) for sort keys %shut;
 }
 
+# Kinds of netlink, from NETLINK_ROUTE on: the firewall's, the one that loads modules, and so on. The
+# kernel takes the lower 32 bits of these as well.
+sub netlink {
+    my %shut;
+    for my $protocol ( 1 .. 31 ) {
+        my %said;
+        for my $type ( SOCK_DGRAM, SOCK_RAW ) {
+            my @made = ( socket( my $socket, 16, $type, $protocol ) ? 'a socket' : $error{ $! + 0 } );
+            push @made, call( 'socket', 16, $type, $protocol + 2**32 ) >= 0 ? 'a socket' : $error{ $! + 0 }
+              if defined $column;
+            $said{ $_ // 'an error' } = 1 for @made;
+        }
+        my $said = join ', ', sort keys %said;
+        if   ( grep { !/^E(?:PERM|ACCES|NOSYS|AFNOSUPPORT|PROTONOSUPPORT)$/ } keys %said ) { report( $protocol, 'open', $said ) }
+        else { $shut{$said}++ }
+    }
+    report( "$shut{$_} of them", 'closed', $_ ) for sort keys %shut;
+}
+
 # Whether the sockets that whisper needs are to be had: here open is as it should be.
 sub needed {
     for my $family ( [ UNIX => AF_UNIX ], [ INET => AF_INET ], [ NETLINK => 16 ] ) {
@@ -149,6 +219,16 @@ sub socket_probes {
             connects( 'TCP', SOCK_STREAM, 0, $arg{public}, 443, $bind );
         } ],
         [ 'source-port' => sub { connects( '', SOCK_STREAM, 0, $arg{proxy}, 3128, \&from_whispers_port ) } ],
+        [ 'fast-open' => sub { opens_fast( $_, 443 ) for qw(gateway public) } ],
+        [ fragments => sub {
+            my $packet = 'x' x ( of_device($SIOCGIFMTU) + 1 );
+            sends( $_, AF_INET, SOCK_DGRAM, 0, to( $_ => 53 ), $packet ) for qw(gateway public);
+        } ],
+        [ sender => sub {
+            in_its_name('bind');
+            in_its_name( 'IP_FREEBIND',    $IP_FREEBIND );
+            in_its_name( 'IP_TRANSPARENT', $IP_TRANSPARENT );
+        } ],
         [ 'ip-options' => sub {
             my $hop = inet_aton( $arg{gateway} );
             my %options = (
@@ -176,6 +256,14 @@ sub socket_probes {
         [ packet => sub { families( 1, 17 ) } ],
         [ vsock  => sub { families( 1, 40 ) } ],
         [ 'other-families' => sub { families( 0, grep { $_ !~ /^(?:1|2|10|16|17|40)$/ } 0 .. 63 ) } ],
+        [ netlink => \&netlink ],
+        [ rtnetlink => sub {
+            my $nowhere = 0x7fffffff;    # a device
+            my $taken   = inet_aton( $arg{proxy} );
+            changes( 'address', 20, pack 'CCCCL SSa4', AF_INET, 32, 0, 0, $nowhere, 8, 2, $taken );
+            changes( 'route', 24, pack 'C8L SSL', AF_INET, 0, 0, 0, 254, 4, 0, 1, 0, 8, 4, $nowhere );
+            changes( 'device', 16, pack 'CxSLLL', 0, 0, $nowhere, 0, 0 );
+        } ],
         [ 'needed-families' => \&needed ],
     );
 }
