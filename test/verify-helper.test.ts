@@ -8,6 +8,7 @@ import { describeVantage } from '../src/verify/vantage.ts';
 
 const BOUNDS = {
   atOnce: { request: 1, packet: 1, share: Number.POSITIVE_INFINITY },
+  apartMs: 0,
   limitMs: 5_000,
   totalMs: 5_000,
 };

@@ -1,10 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { judge } from '../src/verify/ask.ts';
-import { boundsFor } from '../src/verify/bounds.ts';
-import { networkProbes } from '../src/verify/network-probes.ts';
 import { privilegeProbes } from '../src/verify/privilege-probes.ts';
 import {
-  countAttempts,
   fold,
   isAsWanted,
   type Probe,
@@ -12,11 +9,10 @@ import {
   runProbes,
   single,
 } from '../src/verify/probe.ts';
-import { throughProxyProbes } from '../src/verify/proxy-probes.ts';
 import { formatTable, summarize } from '../src/verify/table.ts';
 import { describeVantage, findInHosts } from '../src/verify/vantage.ts';
 
-const BOUNDS = { atOnce: allKinds(4), limitMs: 1_000, totalMs: 5_000 };
+const BOUNDS = { atOnce: allKinds(4), apartMs: 0, limitMs: 1_000, totalMs: 5_000 };
 function allKinds(atOnce: number) {
   return { request: atOnce, packet: atOnce, share: atOnce };
 }
@@ -111,40 +107,6 @@ describe('a run', () => {
     expect(performance.now() - since).toBeLessThan(1_000);
     expect(late.map(({ state }) => state)).toEqual(Array(5).fill('unknown'));
     expect(late[4]?.detail).toContain('too little time');
-  });
-});
-
-describe('the bounds', () => {
-  const vantage = describeVantage(
-    'eth0',
-    { address: '10.89.77.3', netmask: '255.255.255.0' },
-    [],
-    [],
-  );
-
-  function boundsWith(count: number) {
-    const also = Array.from({ length: count }, (_, index) => ({
-      address: `10.${index >> 8}.${index & 255}.9`,
-      port: null,
-    }));
-    const targets = { proxy: '10.89.77.2', also, allowed: [] };
-    const network = networkProbes(vantage, targets, async () => false);
-    const probes = [...network, ...throughProxyProbes(vantage, targets)];
-    return { ...boundsFor(probes), packets: countAttempts(probes, 'packet') };
-  }
-
-  test('leave time for all that is asked, even if every packet vanishes', () => {
-    for (const count of [0, 15, 60, 300]) {
-      const { atOnce, totalMs, packets } = boundsWith(count);
-      expect(packets).toBeGreaterThan(count * 16);
-      expect(totalMs).toBeGreaterThan(Math.ceil(packets / atOnce.packet) * 2_500 + 16_000);
-    }
-  });
-
-  test('are bounds all the same', () => {
-    expect(boundsWith(0).totalMs).toBeLessThan(35_000);
-    expect(boundsWith(60).totalMs).toBeLessThan(100_000);
-    expect(boundsWith(5_000).totalMs).toBe(300_000);
   });
 });
 

@@ -27,10 +27,13 @@ Run it where whisper runs, and as whisper runs:
     --security-opt=no-new-privileges --security-opt=seccomp=PATH/whisper-seccomp.json IMAGE verify
 
 What it sends: to each address one attempt to connect or one empty datagram a port, a few ICMP packets,
-one DNS question, and to the proxy requests that it must refuse. Where: the gateway, a neighbour, broadcast
+a datagram in fragments, one DNS question, and to the proxy requests that it must refuse. Where: the gateway, a neighbour, broadcast
 and multicast of the network that it is on, 169.254.169.254, the proxy, whatever --also names, and, as the
 ones on the internet, 1.1.1.1, 8.8.8.8 and 2606:4700:4700::1111. From visp-net: the proxy and whisper alone.
 System calls are made so that nothing comes of them where they are allowed.
+
+While whisper listens on port 7860, the kernel lets nobody else begin a connection there: that is told as
+untried, and is no failure. With many --also it takes longer, up to 5 minutes.
 
 Exit status: 0 all is as it must be, 1 something is not, or could not be tried, 2 usage.`;
 

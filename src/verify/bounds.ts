@@ -6,6 +6,12 @@ import { type Bounds, countAttempts, type Probe } from './probe.ts';
  */
 const AT_ONCE = { request: 16, packet: 64, share: Number.POSITIVE_INFINITY };
 
+/**
+ * The kernel answers no more than 1000 times a second, in bursts of 50 (icmp_msgs_per_sec, icmp_msgs_burst):
+ * if all began together, the gate's refusals would be among what it leaves out.
+ */
+const APART_MS = 10;
+
 /** More than whatever a single one waits for: the helper's 15 s. */
 const LIMIT_MS = 16_000;
 /** The helper, or a host on the allowlist that takes its time. */
@@ -21,6 +27,7 @@ export function boundsFor(probes: readonly Probe[]): Bounds {
     Math.ceil(countAttempts(probes, kind) / AT_ONCE[kind]) * ROUND_MS[kind];
   return {
     atOnce: AT_ONCE,
+    apartMs: APART_MS,
     limitMs: LIMIT_MS,
     totalMs: Math.min(LEAST_MS + Math.max(time('request'), time('packet')), MOST_MS),
   };

@@ -130,7 +130,10 @@ export function tcpAttempts(
       // Beside the attempt, not after it.
       void isRefusing?.();
       const outcome = await openConnection(host, port);
-      return isRefusing === null ? outcome : judgeSilence(outcome, isRefusing);
+      if (isRefusing === null || outcome.detail !== NO_ANSWER) return outcome;
+      // Once more: the kernel leaves refusals out when there are many, and whisper can cause as many.
+      const again = (await isRefusing()) ? await openConnection(host, port) : outcome;
+      return judgeSilence(again, isRefusing);
     },
   }));
 }

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /**
  * Whether a way is shut. `unknown` if it could not be tried, which counts as a failure. `untried` if the
  * kernel lets nobody try it while whisper runs: else nothing that runs could be verified.
@@ -44,6 +46,8 @@ export interface Result extends Outcome {
 /** How many attempts there are at once, and when one, and all together, are given up. */
 export interface Bounds {
   atOnce: Record<Kind, number>;
+  /** How long after one packet the next one is sent, at the least. */
+  apartMs: number;
   limitMs: number;
   totalMs: number;
 }
@@ -60,7 +64,7 @@ const KINDS: readonly Kind[] = ['request', 'packet', 'share'];
  */
 export async function runProbes(
   probes: readonly Probe[],
-  { atOnce, limitMs, totalMs }: Bounds,
+  { atOnce, apartMs, limitMs, totalMs }: Bounds,
 ): Promise<Result[]> {
   const end = performance.now() + totalMs;
   const all = probes.flatMap(({ attempts }) => attempts);
@@ -71,8 +75,15 @@ export async function runProbes(
   };
   const runKind = async (kind: Kind) => {
     const queue = all.filter((attempt) => kindOf(attempt) === kind);
+    // Each turn is counted from the one before: after a hold-up, nothing is made up for.
+    let turns: Promise<unknown> = Promise.resolve();
     const worker = async () => {
-      for (let next = queue.shift(); next; next = queue.shift()) await run(next);
+      for (let next = queue.shift(); next; next = queue.shift()) {
+        const turn = turns;
+        if (kind === 'packet') turns = turn.then(() => sleep(apartMs));
+        await turn;
+        await run(next);
+      }
     };
     await Promise.all(Array.from({ length: Math.min(atOnce[kind], queue.length) }, worker));
   };
