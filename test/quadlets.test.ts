@@ -7,6 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readConfig } from '../src/config/config.ts';
 import { isKnown, isRuntime } from '../src/config/variables.ts';
 import { parseNetwork } from '../src/policy/addresses.ts';
+import { EGRESS_PORT, INGRESS_PORT, PROXY, WHISPER } from '../src/verify/targets.ts';
 import { splitPair, UnitFile } from './helpers/unit-file.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -116,6 +117,12 @@ describe('the addresses', () => {
     }
     expect(gate.podmanOption('dns')).toEqual([PROXY_ADDRESS]);
     expect(gate.podmanOption('add-host')).toEqual([`whisper-proxy:${PROXY_ADDRESS}`]);
+  });
+
+  test('verify looks for the proxy and whisper where they are', () => {
+    expect([PROXY, WHISPER]).toEqual([PROXY_ADDRESS, WHISPER_ADDRESS]);
+    expect(proxy.pairs('Environment').get('EGRESS_LISTEN')).toBe(`${PROXY}:${EGRESS_PORT}`);
+    expect(new URL(imageEnvironment().UPSTREAM ?? '').port).toBe(String(INGRESS_PORT));
   });
 
   test('the gate has the two addresses that its rules name', () => {

@@ -10,7 +10,7 @@ import {
   single,
 } from '../src/verify/probe.ts';
 import { formatTable, summarize } from '../src/verify/table.ts';
-import { describeVantage, findInHosts } from '../src/verify/vantage.ts';
+import { describeVantage } from '../src/verify/vantage.ts';
 
 const BOUNDS = { atOnce: allKinds(4), apartMs: 0, limitMs: 1_000, totalMs: 5_000 };
 function allKinds(atOnce: number) {
@@ -184,13 +184,6 @@ describe('the vantage', () => {
       gateway: '192.0.2.9',
       broadcast: '192.0.2.15',
     });
-  });
-
-  test('names are looked up in /etc/hosts alone', () => {
-    const hosts = ['# whisper-proxy', '::1 whisper-proxy', '10.89.77.2\twhisper-proxy other # x'];
-    expect(findInHosts('whisper-proxy', hosts)).toBe('10.89.77.2');
-    expect(findInHosts('other', hosts)).toBe('10.89.77.2');
-    expect(findInHosts('x', hosts)).toBeNull();
   });
 });
 

@@ -11,12 +11,10 @@ import { privilegeProbes } from '../verify/privilege-probes.ts';
 import { isAsWanted, type Probe, type Result, runProbes, single } from '../verify/probe.ts';
 import { throughProxyProbes, workingProxyProbes } from '../verify/proxy-probes.ts';
 import { formatTable } from '../verify/table.ts';
-import type { Allowed, Also, Targets } from '../verify/targets.ts';
-import { findInHosts, readVantage, VantageError } from '../verify/vantage.ts';
+import { type Allowed, type Also, PROXY, type Targets, WHISPER } from '../verify/targets.ts';
+import { readVantage, VantageError } from '../verify/vantage.ts';
 import { vispProbes } from '../verify/visp-probes.ts';
 
-const PROXY = '10.89.77.2';
-const WHISPER = '10.89.77.3';
 /** EX_USAGE of sysexits(3) is 64, but 2 is what shells and most tools say. */
 const USAGE_STATUS = 2;
 
@@ -58,11 +56,7 @@ export function addVerify(program: Command): void {
         .default('whisper'),
     )
     .option('--json', 'one JSON document instead of the table')
-    .option(
-      '--proxy <address>',
-      `the proxy on whisper-net (default: whisper-proxy in /etc/hosts, else ${PROXY})`,
-      parseIpv4,
-    )
+    .option('--proxy <address>', `the proxy on whisper-net (default: ${PROXY})`, parseIpv4)
     .option(
       '--whisper <address>',
       `whisper on whisper-net; from visp-net only (default: ${WHISPER})`,
@@ -99,7 +93,7 @@ async function verify(options: VerifyOptions, command: Command): Promise<void> {
 }
 
 function fromWhisper(options: VerifyOptions): Probe[] {
-  const { proxy = findInHosts('whisper-proxy') ?? PROXY, also = [], allowed = [] } = options;
+  const { proxy = PROXY, also = [], allowed = [] } = options;
   const targets: Targets = { proxy, also, allowed };
   try {
     const vantage = readVantage(proxy);

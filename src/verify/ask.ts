@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import { printable } from '../log/printable.ts';
 import type { Outcome } from './probe.ts';
 
 /** What the proxy itself answers; see `createAnswer` for the fields. */
@@ -110,7 +111,7 @@ function stateOf({ status, reason }: ProxyAnswer): Outcome['state'] {
 
 /** An answer for people. */
 export function say({ status, reason }: ProxyAnswer): string {
-  return reason === null ? String(status) : `${status} ${reason}`;
+  return reason === null ? String(status) : `${status} ${printable(reason)}`;
 }
 
 /** An error's code, or what it says. */

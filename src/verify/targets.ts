@@ -19,6 +19,9 @@ export interface Targets {
   allowed: Allowed[];
 }
 
+/** The addresses on whisper-net, as the quadlets have them. Not from /etc/hosts: whisper can write that. */
+export const PROXY = '10.89.77.2';
+export const WHISPER = '10.89.77.3';
 /** The proxy's ports, as the quadlets have them. */
 export const EGRESS_PORT = 3128;
 export const INGRESS_PORT = 7860;

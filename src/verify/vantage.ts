@@ -75,20 +75,6 @@ export function describeVantage(
   };
 }
 
-/**
- * Looks a name up in /etc/hosts alone: a name server would be asked through the very ways that are
- * looked at.
- * @param hosts the lines of the file (hosts(5)).
- * @returns its first IPv4 address, or null.
- */
-export function findInHosts(name: string, hosts: readonly string[] = readLines('/etc/hosts')) {
-  for (const line of hosts) {
-    const [address = '', ...names] = (line.split('#', 1)[0] ?? '').trim().split(/\s+/);
-    if (isIPv4(address) && names.includes(name)) return address;
-  }
-  return null;
-}
-
 function findGateway(routes: readonly string[]): string | null {
   for (const line of routes) {
     const [, destination, gateway = ''] = line.split('\t');

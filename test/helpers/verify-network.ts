@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Result } from '../../src/verify/probe.ts';
 import { canMakeNamespaces } from './ingress-namespaces.ts';
@@ -75,6 +76,8 @@ let count = 0;
  */
 export class VerifyNetwork {
   readonly #names: Record<Role, string>;
+  /** A /tmp for the gate, as its container has one of its own. */
+  readonly #tmp = mkdtempSync(join(tmpdir(), 'whisper-gate-'));
   readonly #children: ChildProcess[] = [];
 
   constructor() {
@@ -138,7 +141,7 @@ export class VerifyNetwork {
 
   /** Starts whisper-gate and waits until it has locked whisper's namespace. */
   lock(): Promise<void> {
-    const env = { WHISPER_ADDRESS: WHISPER, PROXY_ADDRESS: PROXY };
+    const env = { WHISPER_ADDRESS: WHISPER, PROXY_ADDRESS: PROXY, TMPDIR: this.#tmp };
     return this.#start('whisper', ['bash', GATE], env, 'whisper-gate: locked');
   }
 
@@ -216,6 +219,7 @@ export class VerifyNetwork {
 
   /** Ends what runs in the namespaces, and removes them. */
   remove(): void {
+    rmSync(this.#tmp, { recursive: true, force: true });
     for (const child of this.#children) killGroup(child);
     for (const name of Object.values(this.#names)) {
       try {
