@@ -18,7 +18,7 @@ faults_of() { # FILE…
 
 # A whisper that is not locked in would make everything else pointless, so nothing is begun.
 check_whisper() {
-  local unit file faults with=() options=()
+  local unit file faults left with=() options=()
   unit=$(whisper_unit)
   [[ -n $unit ]] || return 0
   mapfile -d '' -t with < <(drop_ins "$unit")
@@ -32,6 +32,8 @@ check_whisper() {
   [[ $(setting "$file" Network) != none ]] || options=(-v alone=1)
   awk -v mode=lock "${options[@]}" -f "$here/install.d/whisper-unit.awk" -- "$here/whisper.container" "$file" >"$work/locked"
   diff --unified --label "$file" --label "$file" -- "$file" "$work/locked" || true
+  left=$(faults_of "$work/locked")
+  [[ -z $left ]] || refuse "whisper would not be locked in by $file, and what is above does not mend all of it, so nothing was changed. Change yourself:"$'\n'"$left"
   faults=${faults//$'\n'/$'\n'  }
   refuse "whisper would not be locked in by $file, so nothing was changed:"$'\n'"  $faults"$'\n'"What is above locks it. Look at it, then apply it, and install:
   $again--dry-run 2>/dev/null | patch $(printf %q "$file")

@@ -5,7 +5,8 @@
 #   awk -v mode=lock -v alone=1 …                            the same for a whisper without any network
 #
 # Quadlet's rules hold: an empty assignment empties a list, the last of several single values wins, and
-# a backslash at its end continues a line. Written for every awk there is (mawk, busybox).
+# a backslash at its end continues a line. What its versions read differently, or cannot be read
+# plainly, is a fault in itself. Written for every awk there is (mawk, busybox).
 
 function trim(text) {
   sub(/^[ \t]+/, "", text)
@@ -23,16 +24,42 @@ function has(list, word) {
   return index(" " tolower(list) " ", " " word " ") > 0
 }
 
-# Places on the host through which one gets out: sockets of podman and systemd, devices, everything.
-function way_out(volume) {
+# One spelling for one place: /run for %t, %h for a home folder, and no slash too many.
+function settled(path, home) {
+  gsub(/\/(\.?\/)+/, "/", path)
+  sub(/\/\.?$/, "", path)
+  home = ENVIRON["HOME"]
+  if (home != "" && index(path "/", home "/") == 1) path = "%h" substr(path, length(home) + 1)
+  if (path ~ /^(\/(var\/)?home\/[^\/]+|\/root|~)(\/|$)/) sub(/^(\/(var\/)?home\/[^\/]+|\/root|~)/, "%h", path)
+  sub(/^%t/, "/run", path)
+  sub(/^%E/, "%h/.config", path)
+  sub(/^%S/, "%h/.local/state", path)
+  return path == "" ? "/" : path
+}
+
+# Places on the host through which one gets out: sockets of podman and systemd, devices, the units and
+# containers of this user, everything. A folder below the home folder is none, nor is a single file of /etc.
+function way_out(volume, fields, count, i, place) {
   volume = plain(volume)
-  sub(/^.*(src|source)=/, "", volume)
-  sub(/[:,].*$/, "", volume)
-  return volume ~ /^(\/|\/(dev|proc|run|sys|var\/run)(\/.*)?|%t(\/.*)?|.*\.sock)$/
+  if (volume ~ /[$*?[]|(^|[\/:=,])\.\.([\/:,]|$)/) return 1
+  count = split(volume, fields, ",")
+  for (i = 1; i <= count; i++) {
+    place = fields[i]
+    if (!sub(/^.*(src|source|device)=/, "", place) && (i > 1 || place ~ /^[a-z-]+=/)) continue
+    sub(/:.*$/, "", place)
+    if (place == "") continue
+    place = settled(place)
+    if (place ~ /^(\/|\/(etc|home|usr|var|var\/lib|var\/home|mnt|mnt\/c)|\.|%h|%h\/\.local(\/(share|state))?)$/) return 1
+    if (place ~ /^\/(dev|proc|run|sys|var\/run|var\/lib\/containers|etc\/(containers|systemd)|mnt\/wslg)(\/|$)/) return 1
+    if (place ~ /^%h\/\.(config|ssh|local\/(share|state)\/(containers|systemd|whisper-proxy))(\/|$)|\.sock$/) return 1
+  }
+  return 0
 }
 
 function unlocking_device(device) {
-  return plain(device) ~ /vsock|^\/dev\/(k?mem|port)/
+  device = plain(device)
+  gsub(/\/+/, "/", device)
+  return device ~ /vsock|[$]|\.\.|^-?\/dev(\/?$|\/?:|\/(k?mem|port|net|mapper|disk|dm-|loop|nvme[0-9]|[sv]d[a-z]))/
 }
 
 # Whether an option of podman's takes a lock off, or podman refuses it beside container:whisper-gate.
@@ -42,26 +69,36 @@ function unlocking(option, value) {
   if (option ~ /^--(pid|ipc|uts|cgroupns|userns)$/) return value ~ /^(host|container:|ns:)/
   if (option == "--security-opt") return value !~ /^(label|no-new-privileges$|no-new-privileges[=:]true)/ && value !~ /^seccomp=.*\/whisper-seccomp\.json$/
   if (option == "--device") return unlocking_device(value)
-  if (option ~ /^(--volume|--mount|-[dit]*v)$/) return way_out(value)
-  return option ~ /^-[dit]*[pP]/
+  if (option ~ /^(--volume|--mount|-[ditq]*v)$/) return way_out(value)
+  return option ~ /^-[ditq]*[pP]/
 }
 
-# Goes through the words of PodmanArgs=. Leaves those that may stay in `kept`, the others in `taken`.
+function has_quoted_blank(words, count, i) {
+  for (i = 1; i <= count; i++) if (gsub(/["']/, "&", words[i]) % 2) return 1
+  return 0
+}
+
+# Goes through the words of PodmanArgs=. Leaves those that may stay in `kept`, the others in `taken`;
+# with a backslash, a $ or a quoted blank, that is all of them, since what they come to cannot be seen.
 function sort_options(value, words, count, i, option, given, next_too) {
   kept = taken = ""
   count = split(value, words, /[ \t]+/)
+  if (value ~ /[\\$]/ || has_quoted_blank(words, count)) {
+    taken = value
+    return
+  }
   for (i = 1; i <= count; i++) {
     option = given = plain(words[i])
     next_too = 0
     if (option ~ /^--[^=]+=/) {
       sub(/=.*/, "", option)
       sub(/^[^=]*=/, "", given)
-    } else if (option ~ /^-[dit]*v./) {
+    } else if (option ~ /^-[ditq]*v./) {
       sub(/v.*/, "v", option)
-      sub(/^-[dit]*v/, "", given)
+      sub(/^-[ditq]*v/, "", given)
     } else {
       given = plain(words[i + 1])
-      next_too = option !~ /^(--privileged|--publish-all|-[dit]*P|-[dit]*p.+)$/
+      next_too = option !~ /^(--privileged|--publish-all|-[ditq]*P|-[ditq]*p.+)$/
     }
     if (!unlocking(option, given)) {
       kept = kept " " words[i]
@@ -93,13 +130,14 @@ function note(key, value) {
   if (key ~ /^(Network|DropCapability|AddCapability)$/) all[key] = value == "" ? "" : trim(all[key] " " value)
   if (key ~ /^(NoNewPrivileges|SeccompProfile)$/) last[key] = value
   if (value == "") return
+  if (key ~ /^(GlobalArgs|ContainersConfModule|Unmask)$/) fault(key "=" value ": takes a lock off, or can")
   if (key ~ /^(PublishPort|DNS|DNSSearch|DNSOption|AddHost|NetworkAlias|IP|IP6|Pod)$/)
     fault(key "=" value ": this belongs to the owner of the network, which is whisper-gate")
   if ((key == "Volume" || key == "Mount") && way_out(value)) fault(key "=" value ": a way out to the host")
   if (key == "AddDevice" && unlocking_device(value)) fault(key "=" value ": a way out to the host")
   if (key == "PodmanArgs") {
     sort_options(value)
-    if (taken != "") fault("PodmanArgs=" taken ": takes a lock off")
+    if (taken != "") fault("PodmanArgs=" taken ": takes a lock off" (taken ~ /[\\$"']/ ? ", or cannot be read plainly (\\, $, a blank in quotes)" : ""))
   }
 }
 
@@ -137,6 +175,7 @@ function rewrite(key, value, text, left) {
       return
     }
     if (key ~ /^(Network|DropCapability|AddCapability|NoNewPrivileges|SeccompProfile|HostName)$/) return
+    if (key ~ /^(GlobalArgs|ContainersConfModule|Unmask)$/) return
     if (key ~ /^(PublishPort|ExposeHostPort|DNS|DNSSearch|DNSOption|AddHost|NetworkAlias|IP|IP6|Pod)$/) return
     if ((key == "Volume" || key == "Mount") && way_out(value)) return
     if (key == "AddDevice" && unlocking_device(value)) return
@@ -162,38 +201,75 @@ function header(name, text) {
 
 # --- a line, its continuations joined
 
+# What the versions of quadlet read differently. Locked, it becomes a line that they all read alike.
+function strange(why) {
+  is_strange = 1
+  if (mode == "faults") fault("line " FNR ": " why)
+}
+
 function logical(text, raw, at, key, value) {
-  if (text ~ /^[ \t]*\[.*\][ \t\r]*$/) {
+  if (text ~ /^[ \t]*\[/) {
+    if (text !~ /^\[[A-Za-z0-9-]+\][ \t\r]*$/) strange("write " trim(text) " as a plain [Section], at the beginning of the line")
     section = trim(text)
     gsub(/[][]/, "", section)
-    if (mode == "lock" && !reading_ours) header(section, raw)
+    if (mode == "lock" && !reading_ours) header(section, is_strange ? trim(text) : raw)
     if (!reading_ours) seen[section] = 1
     return
   }
   at = index(text, "=")
   key = trim(substr(text, 1, at - 1))
   value = trim(substr(text, at + 1))
+  if (key !~ /^[A-Za-z0-9-]+$/) {
+    if (mode == "faults") strange("\"" trim(text) "\" is neither Key=value nor a comment: take it out")
+    else print raw
+    return
+  }
   if (mode == "faults") note(key, value)
   else if (reading_ours) collect(key, value, raw)
-  else rewrite(key, value, raw)
+  else rewrite(key, value, is_strange ? key "=" value : raw)
+}
+
+# At the end of a file, a line that was to go on ends all the same.
+function end_line() {
+  if (continued) {
+    strange("the last line of a file ends in \\: take that out")
+    logical(joined, raw)
+  }
+  continued = is_strange = 0
 }
 
 FNR == 1 {
+  end_line()
   section = ""
   reading_ours = mode == "lock" && NR == 1
 }
-FNR == 1 && mode == "lock" && NR > 1 { reading_ours = 0 }
 /^[ \t]*([#;].*)?\r?$/ {
-  if (continued) raw = raw "\n" $0
-  else if (mode == "lock" && !reading_ours) print
+  if (continued) {
+    strange("a blank line or a comment where \\ continues a line: take it out")
+    next
+  }
+  if ($0 ~ /\\[ \t\r]*$/) strange("a comment ends in \\, which may hide the next line: take that out")
+  line = $0
+  if (is_strange) sub(/[ \t\r\\]+$/, "", line)
+  if (mode == "lock" && !reading_ours) print line
+  is_strange = 0
   next
 }
 {
   raw = continued ? raw "\n" $0 : $0
   line = $0
-  sub(/\r$/, "", line)
+  if (line ~ /\\[ \t\r]+$/) strange("blanks follow the \\ at the end: take them out")
+  sub(/[ \t\r]+$/, "", line)
+  # Some leave out the blanks that the next line begins with.
+  if (line ~ /[^ \t=]\\$/) strange("no blank before the \\ at the end: put one there")
   joined = continued ? joined " " line : line
   continued = sub(/\\$/, "", joined)
-  if (!continued) logical(joined, raw)
+  if (!continued) {
+    logical(joined, raw)
+    is_strange = 0
+  }
 }
-END { if (mode == "faults") print_faults() }
+END {
+  end_line()
+  if (mode == "faults") print_faults()
+}
