@@ -29,13 +29,14 @@ is_made_by_hand() {
   [[ -z $(elsewhere "$1.network") ]] && podman network exists "$1"
 }
 
-# A file of this name where the generator looks or, with --into, will look.
+# A file of this name where the generator looks or, with --into, will look. Folders of other users are not its own.
 elsewhere() { # NAME
-  local folder others=/etc/containers/systemd/users
-  ! $system || others=/usr/share/containers/systemd
+  local folder users=/etc/containers/systemd/users others not
+  others=$users not=(-path "$users/[0-9]*" -not -path "$users/$(id -u)" -not -path "$users/$(id -u)/*")
+  if $system; then others=/usr/share/containers/systemd not=(-path "$users"); fi
   {
     for folder in "$units" "$others"; do
-      [[ ! -d $folder ]] || find -L "$folder" -type f -name "$1" -print -quit 2>/dev/null
+      find -L "$folder" '(' "${not[@]}" ')' -prune -o -type f -name "$1" -print -quit 2>/dev/null || true
     done
     [[ ! -f $target/$1 ]] || echo "$target/$1"
   } | sed --quiet 1p
@@ -183,7 +184,7 @@ restore() { # FOLDER
   while IFS=$'\t' read -r kept path; do
     if [[ $kept == - ]]; then
       rm --force -- "$path"
-      [[ $path != */whisper-proxy/whisper-proxy.env ]] || rmdir --ignore-fail-on-non-empty -- "${path%/*}"
+      [[ $path != */whisper-proxy/whisper-proxy.env || ! -d ${path%/*} ]] || rmdir --ignore-fail-on-non-empty -- "${path%/*}"
     else
       place "$1/$kept" "$path" "$(stat --format=%a -- "$1/$kept")"
     fi
@@ -223,7 +224,18 @@ roll_back() {
     ! is_edited "$path" || save "$path"
   done < <(grep --invert-match '\.new$' "$state/backup/files")
   restore "$state/backup"
+  while IFS=$'\t' read -r kept path; do remove_dead_link "$path"; done <"$state/backup/files"
   rm --recursive --force -- "$state/backup"
+}
+
+# A link of --into whose file the way back took, or whose folder.
+remove_dead_link() { # PATH
+  local link
+  for link in "$units/${1##*/}" "$units/whisper-proxy"; do
+    if [[ -L $link && ! -e $link && $(readlink -m -- "$1")/ == "$(readlink -m -- "$link")"/* ]]; then
+      act "remove the link $link" rm -- "$link"
+    fi
+  done
 }
 
 is_edited() { # PATH

@@ -49,7 +49,16 @@ load_image() {
   loaded=$(podman load --input "$image") || refuse "podman cannot load $image, and nothing was changed"
   new_image=$(image_id "$(sed --quiet 's/^Loaded image[^:]*: *//p' <<<"$loaded" | tail --lines=1 | sed 's/.*,//')")
   # The archive may have brought the name along; it moves only when everything else does.
-  if [[ -n $old_image && $new_image != "$old_image" ]]; then podman tag "$old_image" "$IMAGE:latest"; fi
+  [[ $new_image == "$old_image" ]] || name_image latest "$old_image"
+}
+
+# Gives a tag back to the image that had it, or takes it off where none had it.
+name_image() { # TAG ID
+  if [[ -n $2 ]]; then
+    podman tag "$2" "$IMAGE:$1"
+  else
+    podman untag "$IMAGE:$1" "$IMAGE:$1" 2>/dev/null || true
+  fi
 }
 
 take_image() {
@@ -77,13 +86,16 @@ restore_image() { # FOLDER
   local before
   [[ -f $1/image ]] || return 0
   mapfile -t before <"$1/image"
-  [[ ${before[0]} == true && -n ${before[1]} ]] || return 0
-  podman tag "${before[1]}" "$IMAGE:latest" ||
+  [[ ${before[0]} == true ]] || return 0
+  name_image latest "${before[1]}" ||
     printf 'quadlets/install: the image of before (%s) is gone, so %s:latest stays\n' "${before[1]}" "$IMAGE" >&2
-  [[ -z ${before[2]} ]] || podman tag "${before[2]}" "$IMAGE:previous" 2>/dev/null || true
+  name_image previous "${before[2]}" 2>/dev/null || true
 }
 
 # --- services
+
+# What is started, and waited for.
+services=(whisper-proxy.service whisper-gate.service)
 
 state_of() { "${manager[@]}" show --property=ActiveState --value "$1" 2>/dev/null || true; }
 
@@ -91,11 +103,14 @@ is_up() { [[ $(state_of "$1") != @(inactive|failed|) ]]; }
 
 # What has to be restarted is written down, since --no-start, or a failure, puts it off.
 declare -A stale=()
-note_stale() {
+read_stale() {
   local service
-  if [[ -f $state/stale ]]; then
-    while read -r service; do stale[$service]=true; done <"$state/stale"
-  fi
+  [[ -f $state/stale ]] || return 0
+  while read -r service; do stale[$service]=true; done <"$state/stale"
+}
+
+note_stale() {
+  read_stale
   [[ $image_changes == false ]] || stale[whisper-proxy.service]=true stale[whisper-gate.service]=true
   ! is_written whisper-proxy.container || stale[whisper-proxy.service]=true
   ! is_written whisper-proxy/whisper-proxy.env || stale[whisper-proxy.service]=true
@@ -127,7 +142,7 @@ start() {
     return
   fi
   act "let systemd read the units" "${manager[@]}" daemon-reload
-  for service in whisper-proxy.service whisper-gate.service; do start_service "$service"; done
+  for service in "${services[@]}"; do start_service "$service"; done
   start_whisper
   act "wait until whisper-proxy is healthy" wait_until_healthy
   say "the log: ${journal[*]} -u whisper-proxy -o cat"
@@ -203,9 +218,14 @@ runs_unlocked() {
 wait_until_healthy() {
   local answer second
   for ((second = 0; second < GIVE_UP; second++)); do
-    if answer=$(podman exec whisper-proxy whisper-proxy health 2>&1) && [[ $(state_of whisper-gate.service) == active ]]; then
-      say "whisper-proxy is healthy, and whisper-gate is locked"
-      return
+    if answer=$(podman exec whisper-proxy whisper-proxy health 2>&1); then
+      if [[ ${services[*]} != *whisper-gate* ]]; then
+        say "whisper-proxy is healthy"
+        return
+      elif [[ $(state_of whisper-gate.service) == active ]]; then
+        say "whisper-proxy is healthy, and whisper-gate is locked"
+        return
+      fi
     fi
     # 78, a fault in the configuration: systemd does not try again.
     [[ $(state_of whisper-proxy.service) != failed ]] || break
@@ -231,8 +251,10 @@ stop_all() {
 # What the way back is about: services whose unit vanishes end first, others are restarted after it.
 note_what_goes_back() {
   local kept path before
+  read_stale
   while IFS=$'\t' read -r kept path; do
     case $path in
+      */whisper-seccomp.json) stale[whisper.service]=true ;;
       */whisper-proxy.container | */whisper-proxy.env) stale[whisper-proxy.service]=true ;;
       */whisper-gate.container) stale[whisper-gate.service]=true ;;
     esac
@@ -252,14 +274,27 @@ stop_what_vanishes() {
 
 start_after_rollback() {
   local service
+  services=()
+  # What has no unit any more, or none yet, is not there to be started.
+  for service in whisper-proxy.service whisper-gate.service whisper.service; do
+    if [[ -z $(elsewhere "${service%.service}.container") ]]; then
+      unset "stale[$service]"
+    elif [[ $service != whisper.service ]]; then
+      services+=("$service")
+    fi
+  done
+  $dry_run || make_state
+  save_stale
   if $no_start; then
-    say "nothing was restarted; to do it: ${manager[*]} daemon-reload && ${manager[*]} restart ${!stale[*]}"
+    say "nothing was restarted; to do it: ${manager[*]} daemon-reload${stale[*]:+ && ${manager[*]} restart ${!stale[*]}}"
     return
   fi
   act "let systemd read the units" "${manager[@]}" daemon-reload
-  [[ -n $(elsewhere whisper-proxy.container) ]] || return 0
-  for service in whisper-proxy.service whisper-gate.service; do start_service "$service"; done
-  act "wait until whisper-proxy is healthy" wait_until_healthy
+  for service in "${services[@]}"; do start_service "$service"; done
+  if [[ -n ${stale[whisper.service]-} ]] && is_up whisper.service; then
+    act "restart whisper.service, for the seccomp profile of before" try_to_soon restart whisper.service
+  fi
+  [[ ${services[*]} != *whisper-proxy.service* ]] || act "wait until whisper-proxy is healthy" wait_until_healthy
 }
 
 remove_network() {

@@ -58,7 +58,8 @@ missing_links() {
   local name
   [[ ! $units -ef $target && $units != "$target" ]] || return 0
   while read -r name; do
-    [[ $units/$name -ef $target/$name ]] || echo "$name"
+    # Not -ef: after a rollback, a link of ours may lead to nothing.
+    [[ -L $units/$name && $(readlink -m -- "$units/$name") == "$(readlink -m -- "$target/$name")" ]] || echo "$name"
   done < <(linked_names)
 }
 
@@ -88,7 +89,8 @@ check_units_are_made() {
   $system || flags+=(-user)
   [[ ${plan[visp-net.network]} == theirs ]] || services+=(visp-net-network.service)
   if [[ -n $(missing_links) ]]; then
-    folders=$target
+    folders=$work/units
+    gather_units "$folders"
   elif [[ -n $(whisper_unit) ]]; then
     services+=(whisper.service)
   fi
@@ -96,6 +98,18 @@ check_units_are_made() {
   for service in "${services[@]}"; do
     grep --quiet --fixed-strings --line-regexp -- "---$service---" <<<"$made" ||
       refuse "podman's generator makes no $service of these files: $(tail --lines=3 "$work/generator")"
+  done
+}
+
+# Ours, and the visp-net that they join, in one folder: the generator follows no name out of those it is given.
+gather_units() { # FOLDER
+  local name file
+  mkdir -- "$1"
+  for name in "${OURS[@]}" visp-net.network; do
+    [[ $name == *.container || $name == *.network ]] || continue
+    file=$target/$name
+    [[ -f $file ]] || file=$(elsewhere "$name")
+    [[ -z $file ]] || cp -- "$file" "$1"
   done
 }
 

@@ -16,7 +16,6 @@ import { fileURLToPath } from 'node:url';
 
 const QUADLETS = fileURLToPath(new URL('../../quadlets', import.meta.url));
 const STUBS = fileURLToPath(new URL('../fixtures/fake-host', import.meta.url));
-const SECCOMP = 'whisper-seccomp.json';
 
 /** Someone's machine: a home folder, a checkout, and stand-ins for podman and systemd that write down what they are asked. */
 export class FakeHost {
@@ -32,8 +31,6 @@ export class FakeHost {
     for (const folder of [this.home, this.#fake]) mkdirSync(folder);
     for (const folder of ['images', 'networks', 'states']) mkdirSync(join(this.#fake, folder));
     cpSync(QUADLETS, this.quadlets, { recursive: true });
-    const profile = join(this.quadlets, SECCOMP);
-    if (!existsSync(profile)) writeFileSync(profile, '{"defaultAction":"SCMP_ACT_ALLOW"}');
     this.set('next-image', 'image1');
   }
 
@@ -85,16 +82,14 @@ export class FakeHost {
 
   /** How the stand-ins answer: see the scripts in fixtures/fake-host. */
   set(name: string, value: string): void {
-    writeFileSync(join(this.#fake, name), value);
+    const path = join(this.#fake, name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, value);
   }
 
   get(name: string): string {
     const path = join(this.#fake, name);
     return existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
-  }
-
-  unset(name: string): void {
-    rmSync(join(this.#fake, name));
   }
 
   image(tag: string): string {
