@@ -152,6 +152,12 @@ describe('a whisper.container of your own', () => {
     expect(host.install().status).toBe(0);
   });
 
+  test('that the diff cannot lock is refused with what is left to change by hand', () => {
+    const ours = readFileSync(join(host.quadlets, WHISPER), 'utf8');
+    host.write(WHISPER, `${ours}\n[Container]\n\fPodmanArgs=--privileged\n`);
+    expect(refused().stderr).toMatch(/does not mend all of it[\s\S]*is neither Key=value nor/);
+  });
+
   test('is refused for a drop-in that unlocks it', () => {
     host.write(WHISPER, readFileSync(join(host.quadlets, WHISPER), 'utf8'));
     host.write(`${WHISPER}.d/gpu.conf`, '[Container]\nPodmanArgs=--privileged\n');
@@ -226,24 +232,6 @@ describe('before anything is changed', () => {
   test('a user whose services end with the log-out is told so', () => {
     host.set('linger', 'no');
     expect(host.install().stderr).toContain('loginctl enable-linger tester');
-  });
-
-  test('a network with other settings is refused, with what replaces it', () => {
-    host.set(
-      'networks/systemd-whisper-net',
-      'Subnet=10.1.0.0/24 Gateway=10.1.0.1 DisableDNS=false',
-    );
-    host.set('states/whisper.service', 'active');
-    expect(refused().stderr).toMatch(
-      /DisableDNS=false, not .*=true[\s\S]*systemctl --user stop whisper\.service\n {2}podman network rm systemd-whisper-net/,
-    );
-  });
-
-  test('a whisper-net.network that does not fit the addresses is refused', () => {
-    host.write('whisper-net.network', '[Network]\n');
-    expect(refused().stderr).toContain('has Subnet=(none)');
-    host.write('whisper-net.network', '[Network]\nSubnet=10.89.64.0/18\nDisableDNS=true\n');
-    expect(host.install().status).toBe(0);
   });
 
   test('an image that is not ours is refused', () => {

@@ -6,7 +6,6 @@ import { FakeHost } from './helpers/fake-host.ts';
 const UNITS = ['visp-net.network', 'whisper-gate.container', 'whisper-net.network'];
 const PROXY = 'whisper-proxy.container';
 const ENV = 'whisper-proxy/whisper-proxy.env';
-const SETTINGS = 'Subnet=10.89.77.0/24 Gateway=10.89.77.1 DisableDNS=true';
 
 let host: FakeHost;
 beforeEach(() => {
@@ -132,13 +131,17 @@ describe('again', () => {
     expect(host.install().stdout).not.toContain('diff -u');
   });
 
-  test('says how to make a configuration readable that is not', () => {
+  test('refuses a configuration that the program could not read, and says what opens it', () => {
     host.write(ENV, '');
     expect(host.install().stderr).toBe('');
-    const file = join(host.units, ENV);
-    chmodSync(file, 0o600);
+    chmodSync(join(host.units, ENV), 0o600);
     chmodSync(join(host.units, 'whisper-proxy'), 0o700);
-    expect(host.install().stderr).toMatch(/chmod 755 .*\n.*chmod 644 .*whisper-proxy\.env/);
+    const { status, stderr, calls } = host.install();
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/could not read .*: run chmod 755 .* && chmod 644 .*\.env\n$/);
+    expect(calls.join()).not.toContain('build');
+    host.write(PROXY, host.read(PROXY).replace(/^Volume=.*$/m, ''));
+    expect(host.install().status).toBe(0);
   });
 });
 
@@ -176,7 +179,7 @@ describe('the way back', () => {
 
   test('uninstall stops and removes ours, and leaves what is yours', () => {
     host.install();
-    host.set('networks/systemd-whisper-net', SETTINGS);
+    host.set('networks/systemd-whisper-net', '');
     host.write('whisper-gate.container', `${host.read('whisper-gate.container')}# mine\n`);
     host.write('whisper.container', host.read('whisper.container.example'));
     const { status, stdout, calls } = host.install('uninstall');

@@ -81,15 +81,16 @@ check_linger() {
   warn "the services of $user end with the last login and do not begin at boot: run loginctl enable-linger $user"
 }
 
-# In a rootless container the program is another user than the owner of the file.
+# In a rootless container the program is another user than the owner of the file. One that is replaced gets its mode.
 check_modes() {
-  local folder=$target/whisper-proxy file=$target/whisper-proxy/whisper-proxy.env
-  if [[ -d $folder ]] && ! others_may "$folder" 5; then
-    warn "whisper-proxy will not be able to read $folder: run chmod 755 $(printf %q "$folder")"
+  local folder=$target/whisper-proxy file=$target/whisper-proxy/whisper-proxy.env remedies=()
+  grep --quiet '^Volume=.*:/etc/whisper-proxy' "$(planned whisper-proxy.container)" || return 0
+  if [[ -d $folder ]] && ! others_may "$folder" 5; then remedies+=("chmod 755 $(printf %q "$folder")"); fi
+  if [[ -f $file ]] && ! is_written whisper-proxy/whisper-proxy.env && ! others_may "$file" 4; then
+    remedies+=("chmod 644 $(printf %q "$file")")
   fi
-  if [[ -f $file ]] && ! others_may "$file" 4; then
-    warn "whisper-proxy will not be able to read $file: run chmod 644 $(printf %q "$file")"
-  fi
+  ((${#remedies[@]} == 0)) ||
+    refuse "whisper-proxy, which is another user in its container, could not read $file: run ${remedies[0]}${remedies[1]+ && ${remedies[1]}}"
 }
 
 others_may() { # PATH BITS
@@ -101,7 +102,7 @@ others_may() { # PATH BITS
 # --- the network
 
 # The same for networks of CNI and of netavark, since podman 4.
-NETWORK_FORMAT='{{range .Subnets}}Subnet={{.Subnet}} Gateway={{.Gateway}} {{with .LeaseRange}}IPRange={{.StartIP}}-{{.EndIP}} {{end}}{{end}}DisableDNS={{not .DNSEnabled}}'
+NETWORK_FORMAT='{{range .Subnets}}Subnet={{.Subnet}} Gateway={{.Gateway}} {{with .LeaseRange}}IPRange={{.StartIP}}-{{.EndIP}} {{end}}{{end}}DisableDNS={{not .DNSEnabled}} Internal={{.Internal}}'
 
 # The last value of a key: quadlet takes that of several.
 setting() { # FILE KEY
@@ -135,23 +136,41 @@ check_addresses() {
 
 # podman never changes a network that exists, and to replace it ends what is on it.
 check_network() {
-  local wanted there network gateway service services=() dns=false
+  local wanted there network gateway dns=false internal=false
   there=$(podman network inspect --format "$NETWORK_FORMAT" systemd-whisper-net 2>/dev/null) || return 0
   network=$(planned whisper-net.network)
   gateway=$(setting "$network" Gateway)
   [[ $(setting "$network" DisableDNS) != @(true|yes|on|1) ]] || dns=true
+  [[ $(setting "$network" Internal) != @(true|yes|on|1) ]] || internal=true
+  # A range is written in several ways, so one that the file has is taken for the one that is there.
+  [[ -z $(setting "$network" IPRange) ]] || there=${there/IPRange=*DisableDNS/DisableDNS}
   # Where the file leaves it to podman, whatever it took is right.
   [[ -n $gateway ]] || gateway=$(sed --quiet 's/.*Gateway=\([^ ]*\).*/\1/p' <<<"$there")
-  wanted="Subnet=$(setting "$network" Subnet) Gateway=$gateway DisableDNS=$dns"
+  wanted="Subnet=$(setting "$network" Subnet) Gateway=$gateway DisableDNS=$dns Internal=$internal"
   [[ $there != "$wanted" ]] || return 0
+  refuse "podman's network systemd-whisper-net has $there, not $wanted, and podman changes no network that exists. What replaces it, and ends the containers that are on it:
+
+$(off_the_network)
+  podman network rm systemd-whisper-net
+
+Then run this again, and start again what else was stopped."
+}
+
+# Commands that take every container off systemd-whisper-net: podman removes no network that one of them has.
+off_the_network() {
+  local service name services=() others=()
   # The gate first: as long as it is there, it brings whisper back.
   for service in whisper-gate whisper whisper-proxy whisper-net-network; do
     ! is_up "$service.service" || services+=("$service.service")
   done
-  refuse "podman's network systemd-whisper-net has $there, not $wanted, and podman changes no network that exists. What replaces it, and ends the containers that are on it:
-
-  ${manager[*]} stop ${services[*]:-whisper-net-network.service}
-  podman network rm systemd-whisper-net
-
-Then run this again."
+  while read -r name; do
+    service=$(podman inspect --type=container --format '{{index .Config.Labels "PODMAN_SYSTEMD_UNIT"}}' "$name" 2>/dev/null) || continue
+    if [[ -z $service ]] || ! is_up "$service"; then
+      others+=("$name")
+    elif [[ " ${services[*]} " != *" $service "* ]]; then
+      services+=("$service")
+    fi
+  done < <(podman ps --all --filter network=systemd-whisper-net --format '{{.Names}}')
+  say "  ${manager[*]} stop ${services[*]:-whisper-net-network.service}"
+  ((${#others[@]} == 0)) || say "  podman rm --force ${others[*]}"
 }

@@ -6,16 +6,32 @@
 # $state/stale      services whose files or image changed since they were started
 
 # Upgraded as long as nobody has edited them.
-readonly OURS=(whisper-net.network whisper-proxy.container whisper-gate.container whisper-seccomp.json whisper-proxy/whisper-proxy.env)
+readonly EVERY=(whisper-net.network whisper-proxy.container whisper-gate.container whisper-seccomp.json whisper-proxy/whisper-proxy.env)
 readonly EXAMPLE=whisper.container.example
+OURS=("${EVERY[@]}") services=(whisper-proxy.service whisper-gate.service) proxy_source=whisper-proxy.container
+
+# shellcheck disable=SC2034 # services: in services.bash
+# A whisper without any network needs no gate and no whisper-net, and a proxy that speaks to its socket.
+choose() {
+  local name path
+  has_no_network || return 0
+  OURS=(whisper-proxy.container whisper-seccomp.json whisper-proxy/whisper-proxy.env) services=(whisper-proxy.service)
+  proxy_source=no-network/whisper-proxy.container.example
+  for name in whisper-gate.container whisper-net.network; do
+    path=$(elsewhere "$name")
+    [[ -z $path ]] || warn "whisper has no network, so $path is of no use: stop its service and remove it"
+  done
+}
 
 # What we would bring, as it would look at its place.
 stage() {
-  local name
+  local name source
   mkdir -p "$work/ours/whisper-proxy"
   for name in "${OURS[@]}" visp-net.network whisper.container; do
-    [[ -f $here/$name ]] || refuse "$here/$name is missing: get a complete copy of whisper-proxy"
-    cp -- "$here/$name" "$work/ours/$name"
+    source=$here/$name
+    [[ $name != whisper-proxy.container ]] || source=$here/$proxy_source
+    [[ -f $source ]] || refuse "$source is missing: get a complete copy of whisper-proxy"
+    cp -- "$source" "$work/ours/$name"
   done
   mv -- "$work/ours/whisper.container" "$work/ours/$EXAMPLE"
   if is_made_by_hand visp-net; then
@@ -98,7 +114,7 @@ planned() { # NAME
   esac
 }
 
-is_written() { [[ ${plan[$1]} == @(create|replace) ]]; } # NAME
+is_written() { [[ ${plan[$1]-} == @(create|replace) ]]; } # NAME
 
 has_changes() {
   local name
@@ -169,10 +185,10 @@ commit() {
 record() {
   local name writer path brought
   make_state
-  for name in "${OURS[@]}" visp-net.network "$EXAMPLE"; do
+  for name in "${EVERY[@]}" visp-net.network "$EXAMPLE"; do
     path=$target/$name writer=$(recorded "$path" writer) brought=$(recorded "$path" sum)
-    [[ ${plan[$name]} != @(create|replace|same) ]] || writer=ours
-    [[ ${plan[$name]} == theirs ]] || brought=$(sum "$work/ours/$name")
+    [[ ${plan[$name]-} != @(create|replace|same) ]] || writer=ours
+    [[ ${plan[$name]-theirs} == theirs ]] || brought=$(sum "$work/ours/$name")
     [[ -z $brought ]] || printf '%s\t%s\t%s\n' "$brought" "${writer:-theirs}" "$path"
   done >"$work/manifest"
   cmp --silent -- "$work/manifest" "$state/manifest" || place "$work/manifest" "$state/manifest"
@@ -258,7 +274,7 @@ remove_files() {
     esac
     [[ ! -f $path.new ]] || act "remove $path.new" rm -- "$path.new"
   done <"$state/manifest"
-  [[ -z $(whisper_unit) ]] || say "$(whisper_unit) stays: it is yours; without whisper-gate it does not start"
+  [[ -z $(whisper_unit) ]] || say "$(whisper_unit) stays: it is yours$(has_no_network || echo '; without whisper-gate it does not start')"
   act "forget what was installed (remove $state)" rm --recursive --force -- "$state/manifest" "$state/backup" "$state/stale"
   $dry_run || rmdir --ignore-fail-on-non-empty -- "$state"
   act "reload the units" "${manager[@]}" daemon-reload

@@ -94,9 +94,6 @@ restore_image() { # FOLDER
 
 # --- services
 
-# What is started, and waited for.
-services=(whisper-proxy.service whisper-gate.service)
-
 state_of() { "${manager[@]}" show --property=ActiveState --value "$1" 2>/dev/null || true; }
 
 is_up() { [[ $(state_of "$1") != @(inactive|failed|) ]]; }
@@ -186,7 +183,7 @@ start_whisper() {
   elif is_unfilled "$unit"; then
     say "whisper cannot start: $unit has Image=$(setting "$unit" Image); put your image there, and run this again"
   elif runs_unlocked; then
-    warn "whisper runs outside of whisper-gate, as its unit was before, and is restarted now"
+    warn "whisper runs on the network that its unit had before, and is restarted now"
     act "restart whisper.service" try_to_soon restart whisper.service
   elif [[ -n ${stale[whisper.service]-} ]] && is_up whisper.service; then
     act "restart whisper.service, for the new seccomp profile" try_to_soon restart whisper.service
@@ -202,17 +199,22 @@ try_to_soon() { # start|restart SERVICE
 }
 
 container_of_whisper() {
-  local name
-  name=$(setting "$(whisper_unit)" ContainerName)
+  local unit name=''
+  unit=$(whisper_unit)
+  [[ -z $unit ]] || name=$(setting "$unit" ContainerName)
   printf %s "${name:-systemd-whisper}"
+}
+
+# Of a gate that runs.
+gate_id() {
+  podman inspect --type=container --format '{{if .State.Running}}{{.Id}}{{end}}' whisper-gate 2>/dev/null || true
 }
 
 # Whether a whisper runs that was started before its unit was locked.
 runs_unlocked() {
-  local mode gate
+  local mode
   mode=$(podman inspect --type=container --format '{{if .State.Running}}{{.HostConfig.NetworkMode}}{{end}}' "$(container_of_whisper)" 2>/dev/null) || return 1
-  gate=$(podman inspect --type=container --format '{{.Id}}' whisper-gate 2>/dev/null) || true
-  [[ -n $mode && $mode != none && $mode != "container:$gate" ]]
+  [[ -n $mode && $mode != none ]] && { has_no_network || [[ $mode != "container:$(gate_id)" ]]; }
 }
 
 wait_until_healthy() {
@@ -233,72 +235,4 @@ wait_until_healthy() {
   done
   printf 'quadlets/install: whisper-proxy is not healthy: %s\n' "$answer" >&2
   start_failed whisper-proxy.service
-}
-
-# --- on the way back
-
-stop() { # SERVICE
-  ! is_up "$1" || act "stop $1" "${manager[@]}" stop "$1"
-}
-
-stop_all() {
-  local service
-  [[ $(state_of whisper.service) != active ]] || warn "whisper is running, and ends with its gate"
-  # The gate first: as long as it is there, it brings whisper back.
-  for service in whisper-gate whisper whisper-proxy whisper-net-network; do stop "$service.service"; done
-}
-
-# What the way back is about: services whose unit vanishes end first, others are restarted after it.
-note_what_goes_back() {
-  local kept path before
-  read_stale
-  while IFS=$'\t' read -r kept path; do
-    case $path in
-      */whisper-seccomp.json) stale[whisper.service]=true ;;
-      */whisper-proxy.container | */whisper-proxy.env) stale[whisper-proxy.service]=true ;;
-      */whisper-gate.container) stale[whisper-gate.service]=true ;;
-    esac
-  done <"$state/backup/files"
-  mapfile -t before <"$state/backup/image"
-  if [[ ${before[0]} == true && -n ${before[1]} ]]; then stale[whisper-proxy.service]=true stale[whisper-gate.service]=true; fi
-}
-
-stop_what_vanishes() {
-  local kept path
-  while IFS=$'\t' read -r kept path; do
-    [[ $kept == - && $path == *.container ]] || continue
-    path=${path##*/}
-    stop "${path%.container}.service"
-  done <"$state/backup/files"
-}
-
-start_after_rollback() {
-  local service
-  services=()
-  # What has no unit any more, or none yet, is not there to be started.
-  for service in whisper-proxy.service whisper-gate.service whisper.service; do
-    if [[ -z $(elsewhere "${service%.service}.container") ]]; then
-      unset "stale[$service]"
-    elif [[ $service != whisper.service ]]; then
-      services+=("$service")
-    fi
-  done
-  $dry_run || make_state
-  save_stale
-  if $no_start; then
-    say "nothing was restarted; to do it: ${manager[*]} daemon-reload${stale[*]:+ && ${manager[*]} restart ${!stale[*]}}"
-    return
-  fi
-  act "let systemd read the units" "${manager[@]}" daemon-reload
-  for service in "${services[@]}"; do start_service "$service"; done
-  if [[ -n ${stale[whisper.service]-} ]] && is_up whisper.service; then
-    act "restart whisper.service, for the seccomp profile of before" try_to_soon restart whisper.service
-  fi
-  [[ ${services[*]} != *whisper-proxy.service* ]] || act "wait until whisper-proxy is healthy" wait_until_healthy
-}
-
-remove_network() {
-  podman network exists systemd-whisper-net || return 0
-  act "remove podman's network systemd-whisper-net" podman network rm systemd-whisper-net ||
-    warn "podman's network systemd-whisper-net stays: somebody else's container is on it"
 }

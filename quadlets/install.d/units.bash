@@ -4,6 +4,12 @@
 # The whisper.container that counts; nothing if there is none.
 whisper_unit() { elsewhere whisper.container; }
 
+has_no_network() {
+  local unit
+  unit=$(whisper_unit)
+  [[ -n $unit && $(setting "$unit" Network) == none ]]
+}
+
 # Later versions of quadlet read these after the unit, and they can change anything in it.
 drop_ins() { # UNIT
   local file
@@ -38,6 +44,24 @@ check_whisper() {
   refuse "whisper would not be locked in by $file, so nothing was changed:"$'\n'"  $faults"$'\n'"What is above locks it. Look at it, then apply it, and install:
   $again--dry-run 2>/dev/null | patch $(printf %q "$file")
   $again"
+}
+
+# The file that whisper's unit names, as far as its place can be seen.
+profile_of_unit() {
+  local unit path
+  unit=$(whisper_unit)
+  [[ -n $unit ]] || return 0
+  path=$(setting "$unit" SeccompProfile)
+  path=${path//%E/${units%/containers/systemd}}
+  printf %s "${path//%h/${HOME-}}"
+}
+
+# By its name alone any file would pass. It may have been changed on purpose, so that is only said.
+check_profile() { # PATH
+  [[ -f $1 && -r $1 ]] || return 0
+  if is_written whisper-seccomp.json && [[ $1 -ef $target/whisper-seccomp.json ]]; then return; fi
+  [[ $(sum "$1") == "$(sum "$here/whisper-seccomp.json")" ]] ||
+    warn "whisper's seccomp profile is not the one of this version; unless you changed it, look: diff -u $(printf %q "$here/whisper-seccomp.json") $(printf %q "$1")"
 }
 
 # Whether whisper's unit still has the image that stands for yours.
@@ -84,18 +108,19 @@ tell_links() {
 
 # A unit with a key that this podman does not know is simply not there, and nobody is told.
 check_units_are_made() {
-  local service made flags=(-dryrun) services=(whisper-net-network.service whisper-proxy.service whisper-gate.service)
+  local service made flags=(-dryrun) made_of=("${services[@]}")
   local folders=${QUADLET_UNIT_DIRS-}
   $system || flags+=(-user)
-  [[ ${plan[visp-net.network]} == theirs ]] || services+=(visp-net-network.service)
+  [[ ${services[*]} != *whisper-gate* ]] || made_of+=(whisper-net-network.service)
+  [[ ${plan[visp-net.network]} == theirs ]] || made_of+=(visp-net-network.service)
   if [[ -n $(missing_links) ]]; then
     folders=$work/units
     gather_units "$folders"
   elif [[ -n $(whisper_unit) ]]; then
-    services+=(whisper.service)
+    made_of+=(whisper.service)
   fi
   made=$(QUADLET_UNIT_DIRS=$folders "$(generator)" "${flags[@]}" 2>"$work/generator") || true
-  for service in "${services[@]}"; do
+  for service in "${made_of[@]}"; do
     grep --quiet --fixed-strings --line-regexp -- "---$service---" <<<"$made" ||
       refuse "podman's generator makes no $service of these files: $(tail --lines=3 "$work/generator")"
   done

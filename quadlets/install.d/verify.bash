@@ -2,27 +2,36 @@
 # Whether whisper is locked in, tried from its own place, from visp-net, and seen in podman's records.
 
 is_open=false
+# More places than these would take longer than anybody waits.
+readonly MOST=128
 
 verify() {
-  local gate unit
-  gate=$(setting_of_gate)
-  [[ -n $gate ]] || refuse "whisper-gate does not run: ${manager[*]} start whisper-gate.service"
-  unit=$(whisper_unit)
-  [[ -z $unit ]] || verify_container "$(container_of_whisper)" "$gate"
-  verify_from_whisper
-  verify_from_visp_net
-  $json || { say "what whisper-gate has refused so far:" && podman exec whisper-gate whisper-gate refused; } ||
-    warn "this kernel does not count what was refused"
+  local gate
+  [[ -n $(elsewhere whisper-proxy.container) ]] || refuse "there is no whisper-proxy.container in $units: run quadlets/install first"
+  if has_no_network; then
+    verify_container "$(container_of_whisper)" none "$(container_of_whisper) has no network"
+    verify_from_visp_net
+  else
+    gate=$(gate_id)
+    [[ -n $gate ]] || refuse "whisper-gate does not run: ${manager[*]} start whisper-gate.service"
+    [[ -z $(whisper_unit) ]] ||
+      verify_container "$(container_of_whisper)" "@(container:$gate|none)" "$(container_of_whisper) has no network but whisper-gate's"
+    verify_from_whisper
+    verify_from_visp_net
+    $json || tell_refused
+  fi
   ! $is_open || exit 1
 }
 
-setting_of_gate() {
-  podman inspect --type=container --format '{{if .State.Running}}{{.Id}}{{end}}' whisper-gate 2>/dev/null || true
+tell_refused() {
+  say "what whisper-gate has refused so far:"
+  podman exec whisper-gate whisper-gate refused ||
+    warn "whisper-gate could not be asked what it has refused: see what podman says above, and podman logs whisper-gate"
 }
 
 # --- in podman's records
 
-verify_container() { # NAME GATE
+verify_container() { # NAME NETWORK WHAT
   local caps bounding options network privileged
   local format='{{if .State.Running}}{{len .EffectiveCaps}}|{{len .BoundingCaps}}|{{.HostConfig.SecurityOpt}}|{{.HostConfig.NetworkMode}}|{{.HostConfig.Privileged}}{{end}}'
   IFS='|' read -r caps bounding options network privileged < \
@@ -34,8 +43,15 @@ verify_container() { # NAME GATE
   finding "$1 has no capability" "$caps effective, $bounding bounding" "$caps$bounding" 00
   finding "$1 gains no privilege (NoNewPrivileges=true)" "$options" "$options" '*no-new-privileges*'
   finding "$1 has our seccomp profile" "$options" "$options" '*seccomp=*/whisper-seccomp.json*'
-  finding "$1 has no network but whisper-gate's" "$network" "$network" "@(container:$2|none)"
+  finding "$3" "$network" "$network" "$2"
+  check_profile "$(profile_of_container)"
   finding "$1 is not privileged" "$privileged" "$privileged" false
+}
+
+# The seccomp profile that whisper really has.
+profile_of_container() {
+  podman inspect --type=container --format '{{range .HostConfig.SecurityOpt}}{{println .}}{{end}}' "$(container_of_whisper)" 2>/dev/null |
+    sed --quiet 's/^seccomp=//p' | sed --quiet 1p || true
 }
 
 finding() { # WHAT DETAIL VALUE PATTERN
@@ -78,22 +94,26 @@ lines() {
 }
 
 verify_from_whisper() {
-  local profile arguments=(--from whisper --proxy "$(proxy_address)") place host
-  while read -r place; do arguments+=(--also "$place"); done < <(places | sort --unique)
+  local profile arguments=(--from whisper --proxy "$(proxy_address)") all place host
+  mapfile -t all < <(places | awk '!seen[$0]++')
+  ((${#all[@]} <= MOST)) || warn "only $MOST of ${#all[@]} addresses and published ports are tried, from ${all[0]} to ${all[MOST - 1]}"
+  for place in "${all[@]:0:MOST}"; do arguments+=(--also "$place"); done
   host=$(allowed_host)
   [[ -z $host ]] || arguments+=(--allowed "$host")
-  profile=$(podman inspect --type=container --format '{{range .HostConfig.SecurityOpt}}{{println .}}{{end}}' "$(container_of_whisper)" 2>/dev/null |
-    sed --quiet 's/^seccomp=//p' | sed --quiet 1p) || true
+  profile=$(profile_of_container)
   $json || say "from whisper's place:"
   probe --network=container:whisper-gate --security-opt="seccomp=${profile:-$units/whisper-seccomp.json}" -- "${arguments[@]}"
 }
 
 verify_from_visp_net() {
-  local network arguments=(--from visp-net --proxy "$(proxy_address)")
+  local network address arguments=(--from visp-net)
+  address=$(proxy_address)
+  [[ -z $address ]] || arguments+=(--proxy "$address")
   network=$(networks_of whisper-proxy | grep --invert-match --line-regexp systemd-whisper-net | sed --quiet 1p) ||
     refuse "whisper-proxy does not run: ${manager[*]} start whisper-proxy.service"
-  # Where the unit names no clients, everybody is one.
-  grep --quiet '^Environment=.*INGRESS_CLIENTS=' "$(elsewhere whisper-proxy.container)" || arguments+=(--ingress-allowed)
+  # Where neither the unit nor the file names clients, everybody is one.
+  grep --quiet '^Environment=.*INGRESS_CLIENTS=' "$(elsewhere whisper-proxy.container)" ||
+    grep --quiet --no-messages "^INGRESS_CLIENTS=[\"']*[^\"' ]" "$(env_file)" || arguments+=(--ingress-allowed)
   $json || say "from $network:"
   probe --network="$network" -- "${arguments[@]}"
 }
@@ -106,31 +126,50 @@ proxy_address() {
   sed --quiet 's/^Network=whisper-net\.network:.*ip=\([0-9.]*\).*/\1/p' "$(elsewhere whisper-proxy.container)"
 }
 
-# What whisper must not reach on this host: bridges, other containers, and published ports on the bridges.
+# What whisper must not reach on this host: its addresses, bridges, other containers, and published ports.
 places() {
-  local gateways ports port gateway
-  gateways=$(podman network ls --quiet | while read -r name; do
-    podman network inspect --format '{{range .Subnets}}{{println .Gateway}}{{end}}' "$name"
-  done | grep '^[0-9a-f:.]*[0-9]$') || true
-  ports=$(podman ps --format '{{.Ports}}' | tr ',' '\n' | sed --quiet 's/^.*:\([0-9]*\)[-0-9]*->.*/\1/p') || true
-  for gateway in $gateways; do
-    gateway=$(bracketed "$gateway")
-    printf '%s\n' "$gateway"
-    for port in $ports; do printf '%s\n' "$gateway:$port"; done
+  local addresses ports port address
+  addresses=$(bridges && host_addresses)
+  ports=$(published_ports)
+  for address in $addresses; do
+    bracketed "$address"
+    echo
   done
   podman ps --format '{{.Names}}' | grep --invert-match --line-regexp --regexp=whisper-gate --regexp="$(container_of_whisper)" | while read -r name; do
     podman inspect --type=container --format '{{range .NetworkSettings.Networks}}{{println .IPAddress}}{{end}}' "$name"
   done | grep '^[0-9.]*$' | grep --invert-match --line-regexp --fixed-strings -e "$(proxy_address)" -e '' || true
+  for address in $addresses; do
+    for port in $ports; do printf '%s:%s\n' "$(bracketed "$address")" "$port"; done
+  done
+}
+
+bridges() {
+  podman network ls --quiet | while read -r name; do
+    podman network inspect --format '{{range .Subnets}}{{println .Gateway}}{{end}}' "$name"
+  done | grep '^[0-9a-f]*[:.][0-9a-f:.]*$' || true
+}
+
+# From the kernel's own tables, without loopback and link-local.
+host_addresses() {
+  awk '$1 == "|--" { address = $2 } /\/32 host LOCAL/ && address !~ /^127\./ { print address }' /proc/net/fib_trie 2>/dev/null || true
+  awk '$4 == "00" { gsub(/..../, "&:", $1); sub(/:$/, "", $1); print $1 }' /proc/net/if_inet6 2>/dev/null || true
+}
+
+# 127.0.0.1:5000-5001->80-81/tcp has two.
+published_ports() {
+  podman ps --format '{{.Ports}}' | tr ',' '\n' | sed --quiet 's/^.*:\([0-9]*\)-*\([0-9]*\)->.*/\1 \2/p' |
+    while read -r first last; do seq "$first" "${last:-$first}"; done | sort --numeric-sort --unique
 }
 
 bracketed() {
   [[ $1 == *:* ]] && printf '[%s]' "$1" || printf %s "$1"
 }
 
-# A host that the allowlist opens: the first rule that is a plain name.
+env_file() { printf %s "$(dirname -- "$(elsewhere whisper-proxy.container)")/whisper-proxy/whisper-proxy.env"; }
+
+# A host that the allowlist opens: the first rule that is a plain name. None where there are deny rules, which may cover it.
 allowed_host() {
-  local folder
-  folder=$(dirname -- "$(elsewhere whisper-proxy.container)")
-  sed --quiet 's/^EGRESS_ALLOW[A-Z0-9_]*=//p' "$folder/whisper-proxy/whisper-proxy.env" 2>/dev/null | tr --squeeze-repeats "\"', \t\r" '\n' |
+  ! grep --quiet --no-messages '^EGRESS_DENY[A-Z0-9_]*=.' "$(env_file)" || return 0
+  sed --quiet 's/^EGRESS_ALLOW[A-Z0-9_]*=//p' "$(env_file)" 2>/dev/null | tr --squeeze-repeats "\"', \t\r" '\n' |
     grep --max-count=1 --extended-regexp '^[A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9-]*(:[0-9]+)?$' || true
 }

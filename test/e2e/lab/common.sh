@@ -4,6 +4,7 @@ set -euo pipefail
 
 # Root file systems and images are made once and kept here; a lab only ever writes beside them.
 CACHE=${WHISPER_PROXY_E2E:-/var/tmp/whisper-proxy-e2e}
+# shellcheck disable=SC2034 # for those who read this file
 LAB_FOLDER=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 die() {

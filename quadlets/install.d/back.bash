@@ -1,0 +1,68 @@
+# shellcheck shell=bash disable=SC2154 # its variables are those of quadlets/install
+# The services, on the way back: rollback and uninstall.
+
+stop() { # SERVICE
+  ! is_up "$1" || act "stop $1" "${manager[@]}" stop "$1"
+}
+
+stop_all() {
+  local service
+  [[ $(state_of whisper.service) != active ]] || warn "whisper is running, and ends with its gate"
+  # The gate first: as long as it is there, it brings whisper back.
+  for service in whisper-gate whisper whisper-proxy whisper-net-network; do stop "$service.service"; done
+}
+
+# What the way back is about: services whose unit vanishes end first, others are restarted after it.
+note_what_goes_back() {
+  local kept path before
+  read_stale
+  while IFS=$'\t' read -r kept path; do
+    case $path in
+      */whisper-seccomp.json) stale[whisper.service]=true ;;
+      */whisper-proxy.container | */whisper-proxy.env) stale[whisper-proxy.service]=true ;;
+      */whisper-gate.container) stale[whisper-gate.service]=true ;;
+    esac
+  done <"$state/backup/files"
+  mapfile -t before <"$state/backup/image"
+  if [[ ${before[0]} == true && -n ${before[1]} ]]; then stale[whisper-proxy.service]=true stale[whisper-gate.service]=true; fi
+}
+
+stop_what_vanishes() {
+  local kept path
+  while IFS=$'\t' read -r kept path; do
+    [[ $kept == - && $path == *.container ]] || continue
+    path=${path##*/}
+    stop "${path%.container}.service"
+  done <"$state/backup/files"
+}
+
+start_after_rollback() {
+  local service wanted=("${services[@]}")
+  services=()
+  # What has no unit any more, or none yet, is not there to be started.
+  for service in "${wanted[@]}" whisper.service; do
+    if [[ -z $(elsewhere "${service%.service}.container") ]]; then
+      unset "stale[$service]"
+    elif [[ $service != whisper.service ]]; then
+      services+=("$service")
+    fi
+  done
+  $dry_run || make_state
+  save_stale
+  if $no_start; then
+    say "nothing was restarted; to do it: ${manager[*]} daemon-reload${stale[*]:+ && ${manager[*]} restart ${!stale[*]}}"
+    return
+  fi
+  act "let systemd read the units" "${manager[@]}" daemon-reload
+  for service in "${services[@]}"; do start_service "$service"; done
+  if [[ -n ${stale[whisper.service]-} ]] && is_up whisper.service; then
+    act "restart whisper.service, for the seccomp profile of before" try_to_soon restart whisper.service
+  fi
+  [[ ${services[*]} != *whisper-proxy.service* ]] || act "wait until whisper-proxy is healthy" wait_until_healthy
+}
+
+remove_network() {
+  podman network exists systemd-whisper-net || return 0
+  act "remove podman's network systemd-whisper-net" podman network rm systemd-whisper-net ||
+    warn "podman's network systemd-whisper-net stays: somebody else's container is on it"
+}
