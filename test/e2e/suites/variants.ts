@@ -1,6 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import type { Lab } from '../helpers/lab.ts';
-import { addToContainers, answers, NEIGHBOURS, OURS, start, tries } from '../helpers/stack.ts';
+import {
+  addToContainers,
+  answers,
+  install,
+  NEIGHBOURS,
+  OURS,
+  start,
+  tries,
+} from '../helpers/stack.ts';
 
 /** The changes to the shipped files that the README offers. */
 export function variants(lab: Lab): void {
@@ -105,6 +113,17 @@ export function variants(lab: Lab): void {
       expect(await lab.sh('podman exec whisper-proxy whisper-proxy health')).not.toContain(
         'warning',
       );
+    });
+
+    test('install upgrades it, and verify finds it locked in', async () => {
+      expect(await lab.sh(install(lab))).toContain('whisper-proxy is healthy\n');
+      await answers(lab);
+      expect(await lab.sh(`ls ${lab.units}`)).not.toMatch(/whisper-gate|whisper-net\.network/);
+      const verify = `/quadlets/install verify ${lab.scope.replace('--user', '')}`;
+      const { status, stdout } = await lab.attempt(verify);
+      expect(stdout).toContain('whisper has no network: none');
+      expect(stdout).not.toMatch(/OPEN|UNKNOWN/);
+      expect(status).toBe(0);
     });
   });
 }
