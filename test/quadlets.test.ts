@@ -84,10 +84,14 @@ describe('the addresses', () => {
   });
 
   test('proxy and whisper keep their hardware addresses, so that no neighbour has a stale one', () => {
-    const mac = (container: UnitFile) => container.network('whisper-net.network').get('mac') ?? '';
-    expect(mac(proxy)).not.toBe(mac(gate));
+    const macs = [
+      proxy.network('whisper-net.network').get('mac'),
+      proxy.network('visp-net.network').get('mac'),
+      gate.network('whisper-net.network').get('mac'),
+    ];
+    expect(new Set(macs).size).toBe(3);
     // Locally administered, unicast (IEEE 802): nobody's product has it.
-    for (const each of [proxy, gate]) expect(mac(each)).toMatch(/^02(:[0-9a-f]{2}){5}$/);
+    for (const mac of macs) expect(mac).toMatch(/^02(:[0-9a-f]{2}){5}$/);
   });
 
   test('whisper-net has no DNS, and no range that CNI would hold static addresses to', () => {
