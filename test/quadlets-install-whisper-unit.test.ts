@@ -11,8 +11,10 @@ const folder = mkdtempSync(join(tmpdir(), 'whisper-unit-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function awk(mode: string, ...files: string[]): string {
-  const program = join(QUADLETS, 'install.d/whisper-unit.awk');
-  const args = ['-v', `mode=${mode}`, '-f', program, '--', ...files];
+  const [shared, program] = ['unlocking.awk', 'whisper-unit.awk'].map((name) =>
+    join(QUADLETS, 'install.d', name),
+  );
+  const args = ['-v', `mode=${mode}`, '-f', `${shared}`, '-f', `${program}`, '--', ...files];
   const env = { PATH: process.env.PATH, HOME: '/srv/someone' };
   return spawnSync('awk', args, { encoding: 'utf8', env }).stdout;
 }

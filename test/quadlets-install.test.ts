@@ -210,7 +210,9 @@ describe('the way back', () => {
     host.set('next-image', 'image2');
     const { status, stderr, calls } = host.install();
     expect(status).toBe(1);
-    expect(stderr).toMatch(/makes no whisper-gate\.service.*unsupported key\n.*as it was before/);
+    expect(stderr).toMatch(
+      /makes no whisper-gate\.service.*unsupported key .*\n.*as it was before/,
+    );
     expect(host.tree()).toEqual(before);
     expect([host.image('latest'), jobs(calls)]).toEqual(['image1', []]);
   });

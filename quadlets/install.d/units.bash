@@ -18,9 +18,9 @@ drop_ins() { # UNIT
   done
 }
 
-faults_of() { # FILE…
-  awk -v mode=faults -f "$here/install.d/whisper-unit.awk" -- "$@"
-}
+unit_awk() { awk -f "$here/install.d/unlocking.awk" -f "$here/install.d/whisper-unit.awk" "$@"; }
+
+faults_of() { unit_awk -v mode=faults -- "$@"; } # FILE…
 
 # A whisper that is not locked in would make everything else pointless, so nothing is begun.
 check_whisper() {
@@ -36,7 +36,7 @@ check_whisper() {
   file=$(readlink -f -- "$unit")
   grep --quiet '^[ \t]*\[Container\]' "$file" || refuse "$file has no [Container] section: move it away"
   [[ $(setting "$file" Network) != none ]] || options=(-v alone=1)
-  awk -v mode=lock "${options[@]}" -f "$here/install.d/whisper-unit.awk" -- "$here/whisper.container" "$file" >"$work/locked"
+  unit_awk -v mode=lock "${options[@]}" -- "$here/whisper.container" "$file" >"$work/locked"
   diff --unified --label "$file" --label "$file" -- "$file" "$work/locked" || true
   left=$(faults_of "$work/locked")
   [[ -z $left ]] || refuse "whisper would not be locked in by $file, and what is above does not mend all of it, so nothing was changed. Change yourself:"$'\n'"$left"
@@ -44,6 +44,23 @@ check_whisper() {
   refuse "whisper would not be locked in by $file, so nothing was changed:"$'\n'"  $faults"$'\n'"What is above locks it. Look at it, then apply it, and install:
   $again--dry-run 2>/dev/null | patch $(printf %q "$file")
   $again"
+}
+
+# The same, of what podman's generator makes of it all for this user: drop-ins of other folders, and files that
+# take the place of others, count too. Nothing is changed by that, so a dry run has it as well.
+check_made_whisper() {
+  local unit faults folders=''
+  unit=$(whisper_unit)
+  # With --into, before the links are there, nothing else is seen of it.
+  [[ ! -f $target/whisper.container || -e $units/whisper.container ]] || folders=$target
+  generate "$folders"
+  if ! is_made whisper.service; then
+    [[ -z $unit ]] || refuse_unmade whisper.service
+    return 0
+  fi
+  faults=$(FOLDERS=$units$'\n'$target awk -f "$here/install.d/unlocking.awk" -f "$here/install.d/made-service.awk" -- "$work/made")
+  [[ -z $faults ]] || refuse "podman would run whisper unlocked, so nothing was changed: what its generator makes of ${unit:-whisper.container}, with all drop-ins, has" \
+    "what is below. Look for it there and in whisper.container.d and container.d of $units, ${XDG_RUNTIME_DIR-/run}/containers/systemd and /etc/containers/systemd:"$'\n'"$faults"
 }
 
 # The file that whisper's unit names, as far as its place can be seen.
@@ -106,23 +123,36 @@ tell_links() {
 
 # --- what the generator makes of it
 
+# Runs the generator as systemd would, or over given folders, into $work/made.
+generate() { # FOLDERS
+  local flags=(-dryrun) alone=(env --unset=QUADLET_UNIT_DIRS)
+  $system || flags+=(-user)
+  [[ -z $1 ]] || alone=(env QUADLET_UNIT_DIRS="$1")
+  "${alone[@]}" "$(generator)" "${flags[@]}" >"$work/made" 2>"$work/generator" || true
+}
+
+is_made() { grep --quiet --fixed-strings --line-regexp -- "---$1---" "$work/made"; } # SERVICE
+
+# With what the generator itself says of that file, if it says anything; it says much else.
+refuse_unmade() { # SERVICE
+  local name=${1%.service}.container why
+  [[ $1 != *-network.service ]] || name=${1%-network.service}.network
+  why=$(grep --invert-match 'Loading source unit file' "$work/generator" | grep --fixed-strings -- "$name" || true)
+  refuse "podman's generator makes no $1 of $name: ${why:-$(tail --lines=3 "$work/generator")}"
+}
+
 # A unit with a key that this podman does not know is simply not there, and nobody is told.
 check_units_are_made() {
-  local service made flags=(-dryrun) made_of=("${services[@]}")
-  local folders=${QUADLET_UNIT_DIRS-}
-  $system || flags+=(-user)
+  local service made_of=("${services[@]}") folders=''
   [[ ${services[*]} != *whisper-gate* ]] || made_of+=(whisper-net-network.service)
   [[ ${plan[visp-net.network]} == theirs ]] || made_of+=(visp-net-network.service)
   if [[ -n $(missing_links) ]]; then
     folders=$work/units
     gather_units "$folders"
-  elif [[ -n $(whisper_unit) ]]; then
-    made_of+=(whisper.service)
   fi
-  made=$(QUADLET_UNIT_DIRS=$folders "$(generator)" "${flags[@]}" 2>"$work/generator") || true
+  generate "$folders"
   for service in "${made_of[@]}"; do
-    grep --quiet --fixed-strings --line-regexp -- "---$service---" <<<"$made" ||
-      refuse "podman's generator makes no $service of these files: $(tail --lines=3 "$work/generator")"
+    is_made "$service" || refuse_unmade "$service"
   done
 }
 

@@ -1,77 +1,12 @@
 # Reads whisper.container: whether whisper is locked in, and how the same file would look locked.
 #
-#   awk -v mode=faults -f whisper-unit.awk FILE [DROP-IN…]   a line for each thing that leaves whisper unlocked
-#   awk -v mode=lock -f whisper-unit.awk OURS FILE           FILE, locked with the lines of OURS
+#   awk -v mode=faults -f unlocking.awk -f whisper-unit.awk FILE [DROP-IN…]   a line for each thing that leaves whisper unlocked
+#   awk -v mode=lock -f unlocking.awk -f whisper-unit.awk OURS FILE           FILE, locked with the lines of OURS
 #   awk -v mode=lock -v alone=1 …                            the same for a whisper without any network
 #
 # Quadlet's rules hold: an empty assignment empties a list, the last of several single values wins, and
 # a backslash at its end continues a line. What its versions read differently, or cannot be read
 # plainly, is a fault in itself. Written for every awk there is (mawk, busybox).
-
-function trim(text) {
-  sub(/^[ \t]+/, "", text)
-  sub(/[ \t\r]+$/, "", text)
-  return text
-}
-
-function plain(word) {
-  gsub(/["']/, "", word)
-  return word
-}
-
-# A word of a list, such as After=.
-function has(list, word) {
-  return index(" " tolower(list) " ", " " word " ") > 0
-}
-
-# One spelling for one place: /run for %t, %h for a home folder, and no slash too many.
-function settled(path, home) {
-  gsub(/\/(\.?\/)+/, "/", path)
-  sub(/\/\.?$/, "", path)
-  home = ENVIRON["HOME"]
-  if (home != "" && index(path "/", home "/") == 1) path = "%h" substr(path, length(home) + 1)
-  if (path ~ /^(\/(var\/)?home\/[^\/]+|\/root|~)(\/|$)/) sub(/^(\/(var\/)?home\/[^\/]+|\/root|~)/, "%h", path)
-  sub(/^%t/, "/run", path)
-  sub(/^%E/, "%h/.config", path)
-  sub(/^%S/, "%h/.local/state", path)
-  return path == "" ? "/" : path
-}
-
-# Places on the host through which one gets out: sockets of podman and systemd, devices, the units and
-# containers of this user, everything. A folder below the home folder is none, nor is a single file of /etc.
-function way_out(volume, fields, count, i, place) {
-  volume = plain(volume)
-  if (volume ~ /[$*?[]|(^|[\/:=,])\.\.([\/:,]|$)/) return 1
-  count = split(volume, fields, ",")
-  for (i = 1; i <= count; i++) {
-    place = fields[i]
-    if (!sub(/^.*(src|source|device)=/, "", place) && (i > 1 || place ~ /^[a-z-]+=/)) continue
-    sub(/:.*$/, "", place)
-    if (place == "") continue
-    place = settled(place)
-    if (place ~ /^(\/|\/(etc|home|usr|var|var\/lib|var\/home|mnt|mnt\/c)|\.|%h|%h\/\.local(\/(share|state))?)$/) return 1
-    if (place ~ /^\/(dev|proc|run|sys|var\/run|var\/lib\/containers|etc\/(containers|systemd)|mnt\/wslg)(\/|$)/) return 1
-    if (place ~ /^%h\/\.(config|ssh|local\/(share|state)\/(containers|systemd|whisper-proxy))(\/|$)|\.sock$/) return 1
-  }
-  return 0
-}
-
-function unlocking_device(device) {
-  device = plain(device)
-  gsub(/\/+/, "/", device)
-  return device ~ /vsock|[$]|\.\.|^-?\/dev(\/?$|\/?:|\/(k?mem|port|net|mapper|disk|dm-|loop|nvme[0-9]|[sv]d[a-z]))/
-}
-
-# Whether an option of podman's takes a lock off, or podman refuses it beside container:whisper-gate.
-function unlocking(option, value) {
-  if (option ~ /^--(privileged|cap-add|network|net|pod|pod-id-file|seccomp-policy|volumes-from)$/) return 1
-  if (option ~ /^--(publish|publish-all|dns|dns-search|dns-option|dns-opt|add-host|ip|ip6|mac-address|network-alias)$/) return 1
-  if (option ~ /^--(pid|ipc|uts|cgroupns|userns)$/) return value ~ /^(host|container:|ns:)/
-  if (option == "--security-opt") return value !~ /^(label|no-new-privileges$|no-new-privileges[=:]true)/ && value !~ /^seccomp=.*\/whisper-seccomp\.json$/
-  if (option == "--device") return unlocking_device(value)
-  if (option ~ /^(--volume|--mount|-[ditq]*v)$/) return way_out(value)
-  return option ~ /^-[ditq]*[pP]/
-}
 
 function has_quoted_blank(words, count, i) {
   for (i = 1; i <= count; i++) if (gsub(/["']/, "&", words[i]) % 2) return 1
@@ -115,10 +50,6 @@ function without_proxies(value, words, count, i, left) {
   count = split(value, words, /[ \t]+/)
   for (i = 1; i <= count; i++) if (plain(words[i]) !~ /^(HTTPS?|https?|NO|no)_(PROXY|proxy)=/) left = left " " words[i]
   return trim(left)
-}
-
-function fault(text) {
-  faults[++fault_count] = text
 }
 
 # --- mode=faults
