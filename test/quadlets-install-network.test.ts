@@ -117,7 +117,7 @@ describe('without any network', () => {
     const records = (network: string) =>
       host.set(
         'inspect-whisper',
-        `0|0|[no-new-privileges seccomp=/x/whisper-seccomp.json]|${network}|false`,
+        `0|0|[no-new-privileges seccomp=/x/whisper-seccomp.json]|${network}|false|private|shareable|private`,
       );
     records('none');
     const { status, stdout, stderr, calls } = host.install('verify');

@@ -21,8 +21,8 @@ beforeEach(() => {
 afterEach(() => host.remove());
 
 describe('verify', () => {
-  const CONTAINER = (network: string) =>
-    `0|0|[no-new-privileges seccomp=/x/whisper-seccomp.json]|${network}|false`;
+  const CONTAINER = (network: string, modes = 'private|shareable|private', option = '') =>
+    `0|0|[no-new-privileges seccomp=/x/whisper-seccomp.json${option}]|${network}|false|${modes}`;
 
   beforeEach(() => {
     host.install();
@@ -36,7 +36,7 @@ describe('verify', () => {
   test('probes from both places, with no more rights than whisper has', () => {
     const { status, stdout, calls } = host.install('verify');
     expect(status).toBe(0);
-    expect(stdout.match(/^ok /gm)).toHaveLength(5);
+    expect(stdout.match(/^ok /gm)).toHaveLength(9);
     const [whisper = '', vispNet = ''] = calls.filter((call) => /verify/.test(call));
     expect(whisper).toMatch(/--cap-drop=all --security-opt=no-new-privileges .*--read-only/);
     expect(whisper).toMatch(/--network=container:whisper-gate .*whisper-seccomp\.json/);
@@ -98,9 +98,45 @@ describe('verify', () => {
     expect(host.install('verify').stderr).toContain('whisper-gate could not be asked');
   });
 
-  test('without a whisper.container there is nothing that cannot be read', () => {
+  test('looks at whisper without a whisper.container too', () => {
     rmSync(join(host.units, WHISPER));
     expect(host.install('verify')).toMatchObject({ status: 0, stderr: '' });
+    host.set('inspect-whisper', CONTAINER('bridge'));
+    expect(host.install('verify')).toMatchObject({ status: 1, stderr: '' });
+  });
+
+  test('a whisper that does not run was not looked at, which is no success', () => {
+    host.set('inspect-whisper', '');
+    const { status, stdout } = host.install('verify');
+    expect(status).toBe(1);
+    expect(stdout).toContain(
+      'NOT TRIED  whisper runs: it does not, so it was not looked at: start',
+    );
+  });
+
+  test.each([
+    ['host|private|private', '', 'shares no namespace'],
+    ['private|host|private', '', 'shares no namespace'],
+    ['private|private|host', '', 'shares no namespace'],
+    ['private|private|private', ' unmask=ALL', 'no unmask'],
+  ])('%s%s is open', (modes, option, what) => {
+    host.set('inspect-whisper', CONTAINER('container:gate1', modes, option));
+    const { status, stdout } = host.install('verify');
+    expect([status, stdout]).toEqual([1, expect.stringMatching(`OPEN  whisper .*${what}`)]);
+  });
+
+  test('a neighbour on whisper-net, or other rules than those of the gate, are open', () => {
+    host.set('attached', 'session-manager\n');
+    expect(host.install('verify')).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining('OPEN  nobody else is on whisper-net: session-manager'),
+    });
+    host.set('attached', '');
+    host.set('other-rules', 'the rules differ');
+    expect(host.install('verify')).toMatchObject({
+      status: 1,
+      stdout: expect.stringMatching(/OPEN {2}whisper-gate's rules .*: the rules differ/),
+    });
   });
 
   test('a profile that is not ours but for its name is told of, by install too', () => {

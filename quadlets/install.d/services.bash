@@ -198,8 +198,9 @@ try_to_soon() { # start|restart SERVICE
   save_stale
 }
 
+# Without a unit of whisper's, the name that one would have.
 container_of_whisper() {
-  local unit name=''
+  local unit name=whisper
   unit=$(whisper_unit)
   [[ -z $unit ]] || name=$(setting "$unit" ContainerName)
   printf %s "${name:-systemd-whisper}"

@@ -6,21 +6,43 @@ is_open=false
 readonly MOST=128
 
 verify() {
-  local gate
+  local gate whisper
   [[ -n $(elsewhere whisper-proxy.container) ]] || refuse "there is no whisper-proxy.container in $units: run quadlets/install first"
+  whisper=$(container_of_whisper)
   if has_no_network; then
-    verify_container "$(container_of_whisper)" none "$(container_of_whisper) has no network"
+    verify_container "$whisper" none "$whisper has no network"
     verify_from_visp_net
   else
     gate=$(gate_id)
     [[ -n $gate ]] || refuse "whisper-gate does not run: ${manager[*]} start whisper-gate.service"
-    [[ -z $(whisper_unit) ]] ||
-      verify_container "$(container_of_whisper)" "@(container:$gate|none)" "$(container_of_whisper) has no network but whisper-gate's"
+    # With or without a unit: one that was started by hand is whisper as well.
+    verify_container "$whisper" "@(container:$gate|none)" "$whisper has no network but whisper-gate's"
+    verify_gate
+    verify_neighbours
     verify_from_whisper
     verify_from_visp_net
     $json || tell_refused
   fi
   ! $is_open || exit 1
+}
+
+# It compares every rule that is in force with those that it loads.
+verify_gate() {
+  local answer status=0
+  answer=$(podman exec whisper-gate whisper-gate check 2>&1) || status=$?
+  finding "whisper-gate's rules are those that it loaded" "${answer:-exit status $status}" "$status" 0
+}
+
+# Addresses are trusted on whisper-net: whoever else is on it could take one.
+verify_neighbours() {
+  local name ours=(whisper-proxy whisper-gate) given others
+  for name in "${!ours[@]}"; do
+    given=$(setting "$(elsewhere "${ours[name]}.container")" ContainerName 2>/dev/null) || true
+    ours[name]=${given:-${ours[name]}}
+  done
+  others=$(podman ps --filter network=systemd-whisper-net --format '{{.Names}}' | sed '/^$/d' |
+    grep --invert-match --line-regexp --fixed-strings --regexp="${ours[0]}" --regexp="${ours[1]}" | tr '\n' ' ') || true
+  finding "nobody else is on whisper-net" "${others:-only ${ours[*]}}" "$others" ''
 }
 
 tell_refused() {
@@ -32,20 +54,22 @@ tell_refused() {
 # --- in podman's records
 
 verify_container() { # NAME NETWORK WHAT
-  local caps bounding options network privileged
-  local format='{{if .State.Running}}{{len .EffectiveCaps}}|{{len .BoundingCaps}}|{{.HostConfig.SecurityOpt}}|{{.HostConfig.NetworkMode}}|{{.HostConfig.Privileged}}{{end}}'
-  IFS='|' read -r caps bounding options network privileged < \
+  local caps bounding options network privileged pid ipc uts
+  local format='{{if .State.Running}}{{len .EffectiveCaps}}|{{len .BoundingCaps}}|{{.HostConfig.SecurityOpt}}|{{.HostConfig.NetworkMode}}|{{.HostConfig.Privileged}}|{{.HostConfig.PidMode}}|{{.HostConfig.IpcMode}}|{{.HostConfig.UTSMode}}{{end}}'
+  IFS='|' read -r caps bounding options network privileged pid ipc uts < \
     <(podman inspect --type=container --format "$format" "$1" 2>/dev/null) || true
   if [[ -z ${privileged-} ]]; then
-    warn "$1 does not run, so its own settings were not looked at: start it and verify again"
+    finding "$1 runs" "it does not, so it was not looked at: start it, and verify again" not ''
     return
   fi
   finding "$1 has no capability" "$caps effective, $bounding bounding" "$caps$bounding" 00
   finding "$1 gains no privilege (NoNewPrivileges=true)" "$options" "$options" '*no-new-privileges*'
   finding "$1 has our seccomp profile" "$options" "$options" '*seccomp=*/whisper-seccomp.json*'
+  finding "$1 sees no more of /proc and /sys than podman shows (no unmask)" "$options" "$options" '!(*unmask*)'
   finding "$3" "$network" "$network" "$2"
   check_profile "$(profile_of_container)"
   finding "$1 is not privileged" "$privileged" "$privileged" false
+  finding "$1 shares no namespace with the host" "pid $pid, ipc $ipc, uts $uts" "/$pid/$ipc/$uts/" '!(*/host/*|*/ns:*)'
 }
 
 # The seccomp profile that whisper really has.
@@ -54,15 +78,17 @@ profile_of_container() {
     sed --quiet 's/^seccomp=//p' | sed --quiet 1p || true
 }
 
+# A VALUE of `not` is what could not be looked at.
 finding() { # WHAT DETAIL VALUE PATTERN
-  local ok=false
+  local ok=false word=OPEN
   # shellcheck disable=SC2053 # it is a pattern
-  [[ $3 != $4 ]] || ok=true
+  [[ $3 != $4 ]] || ok=true word=ok
+  [[ $3 != not ]] || word='NOT TRIED'
   $ok || is_open=true
   if $json; then
     printf '{"check":%s,"ok":%s,"detail":%s}\n' "$(json_string "$1")" "$ok" "$(json_string "$2")"
   else
-    say "$($ok && echo ok || echo OPEN)  $1: $2"
+    say "$word  $1: $2"
   fi
 }
 
