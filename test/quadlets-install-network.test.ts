@@ -62,6 +62,31 @@ describe('whisper-net', () => {
   });
 });
 
+test.each([
+  ['PROXY_ADDRESS', '10.89.77.2', 'whisper-proxy'],
+  ['WHISPER_ADDRESS', '10.89.77.3', 'whisper-gate'],
+])("%s that is not the container's address is refused", (name, address, unit) => {
+  host.install();
+  host.write(GATE, host.read(GATE).replace(`${name}=${address}`, `${name}=10.89.77.5`));
+  const { status, stderr } = host.install();
+  expect(status).toBe(1);
+  expect(stderr).toContain(
+    `${name}=10.89.77.5 in whisper-gate.container is not ${unit}'s address, ip=${address} in ${unit}.container: `,
+  );
+});
+
+test.each(['whisper-net', 'visp-net'])('%s that was pruned is made again', (name) => {
+  host.set(`states/${name}-network.service`, 'active');
+  const again = `systemctl --user restart ${name}-network.service`;
+  const { calls } = host.install();
+  expect(calls.indexOf(again)).toBeGreaterThan(0);
+  expect(calls.indexOf(again)).toBeLessThan(
+    calls.indexOf('systemctl --user start whisper-proxy.service'),
+  );
+  host.set(`networks/systemd-${name}`, settings('DisableDNS=true Internal=false'));
+  expect(host.install().calls).not.toContain(again);
+});
+
 describe('without any network', () => {
   const example = (name: string) =>
     readFileSync(join(host.quadlets, `no-network/${name}.example`), 'utf8');

@@ -237,6 +237,25 @@ describe('the way back', () => {
     );
   });
 
+  test('a gate that does not get locked: its own log, without what podman says of each event', () => {
+    host.set('unlocked', '');
+    host.set('log', 'the rules: no nf_tables\ncontainer died (image=x)\nconmon 1 <ninfo>: x\n');
+    const { status, stderr } = host.install();
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/whisper-gate is not locked: its service is activating\n/);
+    expect(stderr).toMatch(
+      /log:\nthe log: .*--unit=whisper-gate\.service .*\nthe rules: .*\nquadl/,
+    );
+  });
+
+  test('a failure that changed nothing is not one to go back from', () => {
+    host.install();
+    host.set('unhealthy', 'x');
+    const { stderr } = host.install();
+    expect(stderr).toMatch(/correct what the log names, and run this again\n$/);
+    expect(stderr).not.toContain('rollback');
+  });
+
   test('a proxy that does not get healthy: what it says, its log, and how to go back', () => {
     host.set('unhealthy', 'whisper-proxy does not answer');
     const { status, stderr } = host.install();

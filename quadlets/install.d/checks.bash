@@ -126,12 +126,28 @@ check_addresses() {
   network=$(planned whisper-net.network)
   subnet=$(setting "$network" Subnet)
   for name in whisper-proxy.container whisper-gate.container; do
-    address=$(sed --quiet 's/^Network=whisper-net\.network:.*ip=\([0-9.]*\).*/\1/p' "$(planned "$name")")
+    address=$(address_in "$name")
     if [[ $subnet != *.*.*.*/* || -z $address ]] || ! is_within "$address" "$subnet"; then
       refuse "$target/whisper-net.network has Subnet=${subnet:-(none)}, and $name the address ${address:-(none)} on it:" \
         "move the first away, so that ours (Subnet=$(setting "$here/whisper-net.network" Subnet)) takes its place, or make the two fit"
     fi
   done
+  check_address PROXY_ADDRESS whisper-proxy
+  check_address WHISPER_ADDRESS whisper-gate
+}
+
+# On whisper-net.
+address_in() { # NAME
+  sed --quiet 's/^Network=whisper-net\.network:.*ip=\([0-9.]*\).*/\1/p' "$(planned "$1")"
+}
+
+# The gate's rules name both addresses.
+check_address() { # VARIABLE NAME
+  local told address
+  told=$(sed --quiet "s/^Environment=\(.*[^A-Z_]\)\{0,1\}$1=\([0-9.]*\).*/\2/p" "$(planned whisper-gate.container)" | tail --lines=1)
+  address=$(address_in "$2.container")
+  [[ -z $told || $told == "$address" ]] ||
+    refuse "$1=$told in whisper-gate.container is not $2's address, ip=$address in $2.container: make the two the same"
 }
 
 # podman never changes a network that exists, and to replace it ends what is on it.

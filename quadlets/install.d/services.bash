@@ -139,11 +139,20 @@ start() {
     return
   fi
   act "let systemd read the units" "${manager[@]}" daemon-reload
+  [[ ${services[*]} != *whisper-gate* ]] || mend_network whisper-net
+  [[ ${plan[visp-net.network]} == theirs ]] || mend_network visp-net
   for service in "${services[@]}"; do start_service "$service"; done
   start_whisper
   act "wait until whisper-proxy is healthy" wait_until_healthy
   say "the log: ${journal[*]} -u whisper-proxy -o cat"
   say "whether whisper is locked in: $(again_as verify)"
+}
+
+# `podman network prune` takes a network from under its service, which then would not make it anew.
+mend_network() { # NAME
+  if ! podman network exists "systemd-$1" && is_up "$1-network.service"; then
+    act "restart $1-network.service, since podman's network systemd-$1 is gone" try_to restart "$1-network.service"
+  fi
 }
 
 start_service() { # SERVICE
@@ -164,9 +173,17 @@ try_to() { # start|restart SERVICE
 
 start_failed() { # SERVICE
   printf 'quadlets/install: %s did not start. The end of its log:\n' "$1" >&2
-  "${journal[@]}" --unit="$1" --lines=15 --output=cat --no-pager >&2 || podman logs --tail 15 "${1%.service}" >&2 || true
-  [[ $command != install ]] || refuse "to go back to what was there before: $(again_as rollback)"
-  refuse "the files and the image are those of before; see the log for what is wrong"
+  log_of "$1" >&2
+  [[ $command == install ]] || refuse "the files and the image are those of before; see the log for what is wrong"
+  # Where this run changed nothing, rollback would undo an older one.
+  $has_changed || refuse "correct what the log names, and run this again"
+  refuse "to go back to what was there before: $(again_as rollback)"
+}
+
+# Without podman's own events, which fill the journal whenever a container does not start.
+log_of() { # SERVICE
+  "${journal[@]}" --unit="$1" --lines=200 --output=cat --no-pager | grep --invert-match --fixed-strings -e '(image=' -e conmon | tail --lines=15 ||
+    podman logs --tail 15 "${1%.service}" || true
 }
 
 again_as() { # COMMAND
@@ -219,8 +236,9 @@ runs_unlocked() {
 }
 
 wait_until_healthy() {
-  local answer second
-  for ((second = 0; second < GIVE_UP; second++)); do
+  local answer='' wanting tries end=$((SECONDS + GIVE_UP))
+  for ((tries = 0; tries < GIVE_UP && SECONDS <= end; tries++)); do
+    wanting=whisper-proxy.service
     if answer=$(podman exec whisper-proxy whisper-proxy health 2>&1); then
       if [[ ${services[*]} != *whisper-gate* ]]; then
         say "whisper-proxy is healthy"
@@ -229,11 +247,16 @@ wait_until_healthy() {
         say "whisper-proxy is healthy, and whisper-gate is locked"
         return
       fi
+      wanting=whisper-gate.service
     fi
     # 78, a fault in the configuration: systemd does not try again.
-    [[ $(state_of whisper-proxy.service) != failed ]] || break
+    [[ $(state_of "$wanting") != failed ]] || break
     sleep 1
   done
-  printf 'quadlets/install: whisper-proxy is not healthy: %s\n' "$answer" >&2
-  start_failed whisper-proxy.service
+  if [[ $wanting == whisper-gate.service ]]; then
+    printf 'quadlets/install: whisper-gate is not locked: its service is %s\n' "$(state_of "$wanting")" >&2
+  else
+    printf 'quadlets/install: whisper-proxy is not healthy: %s\n' "$answer" >&2
+  fi
+  start_failed "$wanting"
 }
