@@ -62,6 +62,15 @@ describe('whisper-net', () => {
   });
 });
 
+test('who else is on whisper-net is told', () => {
+  host.write('mine/session-manager.container', '[Container]\nNetwork=whisper-net.network\n');
+  host.write('mongo.container', '[Container]\n#Network=whisper-net.network\n');
+  host.install();
+  const { status, stderr } = host.install();
+  expect(status).toBe(0);
+  expect(stderr).toMatch(/^note: session-manager\.container is on whisper-net: take .*\n$/);
+});
+
 test.each([
   ['PROXY_ADDRESS', '10.89.77.2', 'whisper-proxy'],
   ['WHISPER_ADDRESS', '10.89.77.3', 'whisper-gate'],

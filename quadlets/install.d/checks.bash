@@ -150,6 +150,16 @@ check_address() { # VARIABLE NAME
     refuse "$1=$told in whisper-gate.container is not $2's address, ip=$address in $2.container: make the two the same"
 }
 
+# Whoever else is on whisper-net could take an address that is trusted. An older set-up had session-manager there.
+tell_neighbours() {
+  local file
+  while IFS= read -r file; do
+    [[ ${file##*/} == whisper-@(proxy|gate).container ]] ||
+      warn "${file##*/} is on whisper-net: take that line and its --dns out, see the README ($file)"
+  done < <(grep --dereference-recursive --files-with-matches --no-messages --include='*.container' --include='*.pod' --include='*.kube' \
+    '^Network[ \t]*=[ \t]*whisper-net\.network' "$units")
+}
+
 # podman never changes a network that exists, and to replace it ends what is on it.
 check_network() {
   local wanted there network gateway dns=false internal=false
