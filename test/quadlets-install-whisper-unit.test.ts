@@ -79,6 +79,24 @@ test.each([
   expect(awk('faults', unit(end))).toBe('');
 });
 
+test.each([
+  'DropCapability=all\n',
+  'After=whisper-gate.service\n',
+  'Network=container:whisper-gate\n',
+])('locked, the one line that lacks is added, and no other is touched: %j', (line) => {
+  const text = readFileSync(OURS, 'utf8');
+  const path = join(folder, 'lacks');
+  writeFileSync(path, text.replace(line, ''));
+  const locked = awk('lock', OURS, path);
+  expect(locked.replace(line, '')).toBe(text.replace(line, ''));
+  expect(locked).toContain(line);
+});
+
+test('locked, a line of ours that is there twice is there once', () => {
+  const twice = awk('lock', OURS, unit('Network=container:whisper-gate\nDropCapability=\n'));
+  expect(twice).toBe(`${readFileSync(OURS, 'utf8')}\n[Container]\n`);
+});
+
 test('what a file ends in does not reach into the next', () => {
   const dropIn = join(folder, 'drop-in.conf');
   writeFileSync(dropIn, '[Container]\nPodmanArgs=--privileged\n');

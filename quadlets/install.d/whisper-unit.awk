@@ -90,15 +90,25 @@ function print_faults(i) {
 
 function collect(key, value, text) {
   if (alone && key !~ /^(DropCapability|NoNewPrivileges|SeccompProfile)$/) return
-  if (section == "Unit" && key ~ /^(BindsTo|After|Wants)$/) ours["Unit"] = ours["Unit"] text "\n"
-  else if (section != "Container") return
-  else if (key ~ /^(Network|HostName|DropCapability|NoNewPrivileges|SeccompProfile)$/ || value ~ /_proxy=/) ours["Container"] = ours["Container"] text "\n"
-  else return
+  if (section == "Unit" ? key !~ /^(BindsTo|After|Wants)$/ : section != "Container") return
+  if (section == "Container" && key !~ /^(Network|HostName|DropCapability|NoNewPrivileges|SeccompProfile)$/ && value !~ /_proxy=/) return
+  ours[++ours_count] = text
+  key_of[ours_count] = section SUBSEP key "=" value
   is_ours[section, key "=" value] = 1
 }
 
+# The lines of ours that a section of the file lacks. Those that it has stay where they are, below their comments.
+function missing(name, i, text) {
+  for (i = 1; i <= ours_count; i++)
+    if (index(key_of[i], name SUBSEP) == 1 && !(key_of[i] in present)) text = text ours[i] "\n"
+  return text
+}
+
 function rewrite(key, value, text, left) {
-  if (is_ours[section, key "=" value]) return
+  if ((section, key "=" value) in is_ours) {
+    if (!written[section, key "=" value]++) print text
+    return
+  }
   if (section == "Unit" && value == "" && (key == "BindsTo" || key == "After")) return
   if (section == "Container") {
     if (alone && key ~ /^(Network|HostName|Environment)$/) {
@@ -123,11 +133,11 @@ function rewrite(key, value, text, left) {
 function header(name, text) {
   # Ours come first in their section; where there is no [Unit], it comes before everything.
   if (name != "Unit" && !seen["Unit"] && !alone) {
-    printf "[Unit]\n%s\n", ours["Unit"]
+    printf "[Unit]\n%s\n", missing("Unit")
     seen["Unit"] = 1
   }
   print text
-  if (!seen[name] && (name == "Unit" || name == "Container")) printf "%s", ours[name]
+  if (!seen[name] && (name == "Unit" || name == "Container")) printf "%s", missing(name)
 }
 
 # --- a line, its continuations joined
@@ -143,8 +153,8 @@ function logical(text, raw, at, key, value) {
     if (text !~ /^\[[A-Za-z0-9-]+\][ \t\r]*$/) strange("write " trim(text) " as a plain [Section], at the beginning of the line")
     section = trim(text)
     gsub(/[][]/, "", section)
-    if (mode == "lock" && !reading_ours) header(section, is_strange ? trim(text) : raw)
-    if (!reading_ours) seen[section] = 1
+    if (writing) header(section, is_strange ? trim(text) : raw)
+    if (writing || mode == "faults") seen[section] = 1
     return
   }
   at = index(text, "=")
@@ -152,11 +162,12 @@ function logical(text, raw, at, key, value) {
   value = trim(substr(text, at + 1))
   if (key !~ /^[A-Za-z0-9-]+$/) {
     if (mode == "faults") strange("\"" trim(text) "\" is neither Key=value nor a comment: take it out")
-    else print raw
+    else if (writing) print raw
     return
   }
   if (mode == "faults") note(key, value)
   else if (reading_ours) collect(key, value, raw)
+  else if (!writing) present[section, key "=" value] = 1
   else rewrite(key, value, is_strange ? key "=" value : raw)
 }
 
@@ -169,10 +180,14 @@ function end_line() {
   continued = is_strange = 0
 }
 
+# The file is read twice: what it lacks is written before the rest of it.
+BEGIN { if (mode == "lock") ARGV[ARGC++] = ARGV[2] }
 FNR == 1 {
   end_line()
   section = ""
-  reading_ours = mode == "lock" && NR == 1
+  files++
+  reading_ours = mode == "lock" && files == 1
+  writing = mode == "lock" && files == 3
 }
 /^[ \t]*([#;].*)?\r?$/ {
   if (continued) {
@@ -182,7 +197,7 @@ FNR == 1 {
   if ($0 ~ /\\[ \t\r]*$/) strange("a comment ends in \\, which may hide the next line: take that out")
   line = $0
   if (is_strange) sub(/[ \t\r\\]+$/, "", line)
-  if (mode == "lock" && !reading_ours) print line
+  if (writing) print line
   is_strange = 0
   next
 }
