@@ -51,6 +51,38 @@ describe('back to the state of before', () => {
     expect(calls).toContain('systemctl --user --no-block restart whisper.service');
   });
 
+  test('which a dry run lists, file by file', () => {
+    host.install();
+    const { stdout } = host.install('rollback', '--dry-run');
+    expect(stdout).toContain(`would remove ${join(host.units, GATE)}\n`);
+    host.newVersion(PROXY);
+    host.set('next-image', 'image2');
+    host.install();
+    host.write(PROXY, `${host.read(PROXY)}# mine\n`);
+    const again = host.install('rollback', '--dry-run').stdout;
+    const path = join(host.units, PROXY);
+    expect(again).toContain(
+      `would keep ${path}, which was edited, as ${path}.saved\nwould put back ${path}\n`,
+    );
+    expect(again).toContain('would make image1 localhost/whisper-proxy:latest again\n');
+  });
+
+  test('a list that cannot be read is a failure, and the next install goes on', () => {
+    host.install();
+    const before = host.tree();
+    writeFileSync(
+      join(host.quadlets, GATE),
+      '[Container]\nUnknown=1\nNetwork=whisper-net.network:ip=10.89.77.3\n',
+    );
+    host.set('no-tac', '');
+    expect(host.install().stderr).toMatch(/not everything could be put back: run this again/);
+    expect(host.read(GATE)).toContain('Unknown=1');
+    expect(host.install('rollback').status).toBe(1);
+    rmSync(join(host.root, 'fake/no-tac'));
+    expect(host.install().stderr).toMatch(/failed; everything is as it was before/);
+    expect(host.tree()).toEqual(before);
+  });
+
   test('what rollback --no-start put off is restarted by the next install', () => {
     host.install();
     host.newVersion(PROXY);

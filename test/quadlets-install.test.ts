@@ -1,4 +1,12 @@
-import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeHost } from './helpers/fake-host.ts';
@@ -62,6 +70,27 @@ describe('the first time', () => {
     expect(host.install('--image=registry.example/whisper-proxy:2').status).toBe(0);
     expect([host.image('latest'), host.image('previous')]).toEqual(['image8', 'image7']);
     expect(host.install('--image', './missing.tar').stderr).toContain('./missing.tar is not there');
+  });
+
+  test('starts whisper with its gate, and says where to look meanwhile', () => {
+    const unit = readFileSync(join(host.quadlets, 'whisper.container'), 'utf8');
+    host.write('whisper.container', unit.replace('localhost/replace-with-your-whisper', 'mine'));
+    // What systemd does by itself: Upholds=.
+    host.set('states/whisper.service', 'active');
+    const { stdout, calls } = host.install();
+    expect(jobs(calls)).not.toContain('--no-block restart whisper.service');
+    expect(stdout).not.toContain('may take its time');
+    rmSync(join(host.root, 'fake/states/whisper.service'));
+    expect(host.install().stdout).toContain('to start: journalctl --user -u whisper -f\n');
+  });
+
+  test('a checkout that is not whole is refused', () => {
+    rmSync(join(host.checkout, 'Containerfile'));
+    expect(host.install()).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('has no Containerfile, so this is not a whole checkout: get'),
+    });
+    expect(host.tree()).toEqual({});
   });
 
   test('leaves starting to you, if you want it so', () => {
@@ -195,6 +224,7 @@ describe('the way back', () => {
       ENV,
       'whisper.container',
     ]);
+    expect(stdout).toContain('to remove it: podman rmi localhost/whisper-proxy:latest\n');
     expect(stdout).toMatch(/whisper-proxy\.env stays: it is your configuration/);
     expect(calls).toContain('podman network rm systemd-whisper-net');
     expect(existsSync(host.state)).toBe(false);

@@ -27,6 +27,21 @@ note_what_goes_back() {
   if [[ ${before[0]} == true && -n ${before[1]} ]]; then stale[whisper-proxy.service]=true stale[whisper-gate.service]=true; fi
 }
 
+# What a dry run says of each file.
+tell_what_goes_back() {
+  local kept path before
+  while IFS=$'\t' read -r kept path; do
+    if [[ $path != *.new ]] && is_edited "$path"; then say "would keep $path, which was edited, as $path.saved"; fi
+    if [[ $kept == - ]]; then
+      say "would remove $path"
+    else
+      say "would put back $path"
+    fi
+  done <"$state/backup/files"
+  mapfile -t before <"$state/backup/image"
+  [[ ${before[0]} != true || -z ${before[1]} ]] || say "would make ${before[1]} $IMAGE:latest again"
+}
+
 stop_what_vanishes() {
   local kept path
   while IFS=$'\t' read -r kept path; do
@@ -59,6 +74,14 @@ start_after_rollback() {
     act "restart whisper.service, for the seccomp profile of before" try_to_soon restart whisper.service
   fi
   [[ ${services[*]} != *whisper-proxy.service* ]] || act "wait until whisper-proxy is healthy" wait_until_healthy
+}
+
+tell_images() {
+  local tag images=()
+  for tag in latest previous; do
+    [[ -z $(image_id "$IMAGE:$tag") ]] || images+=("$IMAGE:$tag")
+  done
+  ((${#images[@]} == 0)) || say "the image stays; to remove it: podman rmi ${images[*]}"
 }
 
 remove_network() {

@@ -194,17 +194,18 @@ record() {
   cmp --silent -- "$work/manifest" "$state/manifest" || place "$work/manifest" "$state/manifest"
 }
 
-# Puts back what a folder (pending, backup) remembers.
+# Puts back what a folder (pending, backup) remembers. Who calls it as a condition has no `set -e` in here.
 restore() { # FOLDER
   local kept path
+  tac -- "$1/files" >"$work/back" || return
   while IFS=$'\t' read -r kept path; do
     if [[ $kept == - ]]; then
       rm --force -- "$path"
       [[ $path != */whisper-proxy/whisper-proxy.env || ! -d ${path%/*} ]] || rmdir --ignore-fail-on-non-empty -- "${path%/*}"
     else
-      place "$1/$kept" "$path" "$(stat --format=%a -- "$1/$kept")"
+      place "$1/$kept" "$path" "$(stat --format=%a -- "$1/$kept")" || return
     fi
-  done < <(tac "$1/files")
+  done <"$work/back"
   restore_image "$1"
 }
 
@@ -213,8 +214,11 @@ finish() {
   trap - EXIT
   if $in_transaction; then
     in_transaction=false
-    restore "$state/pending" && rm --recursive --force -- "$state/pending" &&
+    if restore "$state/pending" && rm --recursive --force -- "$state/pending"; then
       printf 'quadlets/install: failed; everything is as it was before\n' >&2
+    else
+      printf 'quadlets/install: failed, and not everything could be put back: run this again, which does it first\n' >&2
+    fi
   fi
   rm --recursive --force -- "$work"
   # Whatever status a tool failed with that nobody reckoned with.

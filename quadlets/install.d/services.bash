@@ -19,6 +19,7 @@ image_id() { podman image inspect --format '{{.Id}}' "$1" 2>/dev/null || true; }
 get_image() {
   old_image=$(image_id "$IMAGE:latest") old_previous=$(image_id "$IMAGE:previous")
   if [[ -z $image ]]; then
+    [[ -f $repository/Containerfile ]] || refuse "$repository has no Containerfile, so this is not a whole checkout: get one, or give --image"
     act "build the image from $repository" build_image
   elif [[ -f $image ]]; then
     act "load the image from $image" load_image
@@ -157,7 +158,12 @@ mend_network() { # NAME
 
 start_service() { # SERVICE
   local how=start
-  if [[ -n ${stale[$1]-} ]] && is_up "$1"; then how=restart; fi
+  if ! is_up "$1"; then
+    # A whisper that starts with its gate has the profile that is there.
+    [[ $1 != whisper-gate.service ]] || unset "stale[whisper.service]"
+  elif [[ -n ${stale[$1]-} ]]; then
+    how=restart
+  fi
   act "$how $1" try_to "$how" "$1"
 }
 
@@ -210,7 +216,10 @@ start_whisper() {
 }
 
 try_to_soon() { # start|restart SERVICE
+  local was_up=false
+  if [[ $1 == start ]] && is_up "$2"; then was_up=true; fi
   "${manager[@]}" --no-block "$1" "$2" || start_failed "$2"
+  $was_up || say "whisper may take its time to start: ${journal[*]} -u whisper -f"
   unset "stale[$2]"
   save_stale
 }

@@ -31,6 +31,7 @@ export class FakeHost {
     for (const folder of [this.home, this.#fake]) mkdirSync(folder);
     for (const folder of ['images', 'networks', 'states']) mkdirSync(join(this.#fake, folder));
     cpSync(QUADLETS, this.quadlets, { recursive: true });
+    writeFileSync(join(this.checkout, 'Containerfile'), '');
     this.set('next-image', 'image1');
   }
 
