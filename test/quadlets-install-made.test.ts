@@ -13,13 +13,16 @@ const LOCKED =
   '/usr/bin/podman run --name whisper --cidfile=%t/%N.cid --replace --rm --cgroups=split --network container:whisper-gate -d --security-opt=no-new-privileges --security-opt seccomp=%E/containers/systemd/whisper-seccomp.json --cap-drop all';
 
 /** What is at fault in the command that podman would run. */
-function judge(command: string): string {
+function judge(
+  command: string,
+  unit = 'BindsTo=whisper-gate.service\nAfter=a.service whisper-gate.service',
+): string {
   const args = ['unlocking', 'made-service'].flatMap((name) => [
     '-f',
     join(QUADLETS, `install.d/${name}.awk`),
   ]);
   const env = { PATH: process.env.PATH, HOME: '/srv/me', FOLDERS: '/srv/me/units\n/srv/repo' };
-  const input = `---whisper-gate.service---\nExecStart=x\n---whisper.service---\nExecStart=${command}\n`;
+  const input = `---whisper-gate.service---\nExecStart=x\n---whisper.service---\n[Unit]\n${unit}\n[Service]\nExecStart=${command}\n`;
   return spawnSync('awk', args, { encoding: 'utf8', env, input }).stdout;
 }
 
@@ -49,6 +52,15 @@ describe('the command that podman would run', () => {
   });
 
   test.each([
+    'After=whisper-gate.service',
+    'BindsTo=whisper-gate.service',
+    'BindsTo=whisper-gate.service\nAfter=whisper-gate.service\nBindsTo=',
+  ])('in a service with %j alone outlives its gate, unless it has no network', (unit) => {
+    expect(judge(LOCKED, unit)).toContain('=whisper-gate.service is missing');
+    expect(judge(LOCKED.replace('container:whisper-gate', 'none'), unit)).toBe('');
+  });
+
+  test.each([
     ...['--net=none', '--pid host', '--uts=host', '"--ipc" "host"', '--userns=ns:/proc/1/ns/user'],
     ...['--cap-add net_admin', '--privileged', '--security-opt seccomp=unconfined', '-p 80:80'],
     ...['--security-opt unmask=ALL', '--device /dev/vsock', '--device=/dev/mem', '-v /run:/x'],
@@ -71,6 +83,7 @@ describe('install', () => {
     'PodmanArgs=--pid\nPodmanArgs=host',
     'Network=bridge',
     'DropCapability=',
+    'BindsTo=',
     'PodmanArgs=--privileged',
   ])('sees a drop-in of another folder, always: %j', (lines) => {
     expect(host.install().status).toBe(0);
@@ -79,7 +92,9 @@ describe('install', () => {
     for (const args of [[], ['--dry-run']]) {
       const { status, stderr, calls } = host.install(...args);
       expect(status).toBe(1);
-      expect(stderr).toMatch(/would run whisper unlocked, so nothing was changed[\s\S]*\n--/);
+      expect(stderr).toMatch(
+        /would run whisper unlocked, so nothing was changed[\s\S]*\n(--|BindsTo)/,
+      );
       expect(calls.join()).not.toMatch(/build|start/);
     }
     expect(host.tree()).toEqual(before);

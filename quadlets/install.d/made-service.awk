@@ -41,6 +41,7 @@ function judge(option, value, said) {
   said = option (option ~ /^(--privileged|--publish-all|-[ditq]*P)$/ ? "" : " " value)
   if (option ~ /^--(network|net)$/) {
     networks++
+    if (value == "none") is_alone = 1
     if (value !~ /^(container:whisper-gate|none)$/) fault(said ": it has to be container:whisper-gate, or none")
   } else if (option == "--cap-drop") {
     if (tolower(value) == "all") drops = 1
@@ -53,6 +54,13 @@ function judge(option, value, said) {
 }
 
 /^---.*---$/ { is_whisper = $0 == "---whisper.service---" }
+/^\[/ { section = $0 }
+is_whisper && section == "[Unit]" && /^(BindsTo|After)=/ {
+  key = value = $0
+  sub(/=.*/, "", key)
+  sub(/^[^=]*=/, "", value)
+  unit[key] = value == "" ? "" : unit[key] " " value
+}
 is_whisper && /^ExecStart=/ {
   if (commands++) next
   count = split_command(substr($0, 11))
@@ -75,6 +83,8 @@ END {
   if (commands != 1) fault("whisper.service has " (commands + 0) " lines ExecStart=, and has to have one: take yours out of the unit")
   else {
     if (networks != 1) fault("--network is there " (networks + 0) " times, and has to be there once")
+    if (!is_alone && !has(unit["BindsTo"], "whisper-gate.service")) fault("BindsTo=whisper-gate.service is missing")
+    if (!is_alone && !has(unit["After"], "whisper-gate.service")) fault("After=whisper-gate.service is missing")
     if (!drops) fault("--cap-drop all is missing")
     if (!gains_nothing) fault("--security-opt=no-new-privileges is missing")
     if (profiles != 1) fault("--security-opt seccomp= is there " (profiles + 0) " times, and has to be there once")
