@@ -54,22 +54,39 @@ tell_refused() {
 # --- in podman's records
 
 verify_container() { # NAME NETWORK WHAT
-  local caps bounding options network privileged pid ipc uts
-  local format='{{if .State.Running}}{{len .EffectiveCaps}}|{{len .BoundingCaps}}|{{.HostConfig.SecurityOpt}}|{{.HostConfig.NetworkMode}}|{{.HostConfig.Privileged}}|{{.HostConfig.PidMode}}|{{.HostConfig.IpcMode}}|{{.HostConfig.UTSMode}}{{end}}'
-  IFS='|' read -r caps bounding options network privileged pid ipc uts < \
+  local caps bounding options network privileged pid ipc uts process shared unmasked
+  local format='{{if .State.Running}}{{len .EffectiveCaps}}|{{len .BoundingCaps}}|{{.HostConfig.SecurityOpt}}|{{.HostConfig.NetworkMode}}|{{.HostConfig.Privileged}}|{{.HostConfig.PidMode}}|{{.HostConfig.IpcMode}}|{{.HostConfig.UTSMode}}|{{.State.Pid}}{{end}}'
+  IFS='|' read -r caps bounding options network privileged pid ipc uts process < \
     <(podman inspect --type=container --format "$format" "$1" 2>/dev/null) || true
   if [[ -z ${privileged-} ]]; then
     finding "$1 runs" "it does not, so it was not looked at: start it, and verify again" not ''
     return
   fi
+  shared=$(shared_with_host "${process-}") unmasked=$(unmasked_in "${process-}")
   finding "$1 has no capability" "$caps effective, $bounding bounding" "$caps$bounding" 00
   finding "$1 gains no privilege (NoNewPrivileges=true)" "$options" "$options" '*no-new-privileges*'
   finding "$1 has our seccomp profile" "$options" "$options" '*seccomp=*/whisper-seccomp.json*'
-  finding "$1 sees no more of /proc and /sys than podman shows (no unmask)" "$options" "$options" '!(*unmask*)'
+  finding "$1 sees no more of /proc and /sys than podman shows (no unmask)" "${unmasked:-$options}" "$options$unmasked" '!(*unmask*)'
   finding "$3" "$network" "$network" "$2"
   check_profile "$(profile_of_container)"
   finding "$1 is not privileged" "$privileged" "$privileged" false
-  finding "$1 shares no namespace with the host" "pid $pid, ipc $ipc, uts $uts" "/$pid/$ipc/$uts/" '!(*/host/*|*/ns:*)'
+  finding "$1 shares no namespace with the host" "pid $pid, ipc $ipc, uts $uts$shared" "/$pid/$ipc/$uts/$shared" '!(*/host/*|*/ns:*|*of the host*)'
+}
+
+# As the kernel sees it: podman calls the host's ipc `shareable`, and may leave unmask out of its records.
+shared_with_host() { # PID
+  local kind
+  for kind in pid ipc uts; do
+    [[ $(readlink -- "/proc/$1/ns/$kind" 2>/dev/null) != "$(readlink "/proc/self/ns/$kind")" ]] || printf %s "; $kind of the host"
+  done
+}
+
+unmasked_in() { # PID
+  local path
+  [[ -r /proc/$1/mountinfo ]] || return 0
+  for path in /proc/kcore /proc/sys; do
+    [[ ! -e $path ]] || awk -v path="$path" '$5 == path { found = 1 } END { exit !found }' "/proc/$1/mountinfo" 2>/dev/null || printf %s "$path is unmasked "
+  done
 }
 
 # The seccomp profile that whisper really has.
