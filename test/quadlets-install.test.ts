@@ -108,7 +108,7 @@ describe('the first time', () => {
   test('joins a visp-net that was made without a quadlet', () => {
     host.set('networks/visp-net', '');
     expect(host.install().stderr).toContain('visp-net was made without a quadlet');
-    expect(host.read(PROXY)).toContain('\nNetwork=visp-net:alias=whisper\n');
+    expect(host.read(PROXY)).toContain('\nNetwork=visp-net:alias=whisper,');
     expect(existsSync(join(host.units, 'visp-net.network'))).toBe(false);
   });
 });
