@@ -291,7 +291,12 @@ describe('how long it may be', () => {
   test.each<[string, Buffer, number]>([
     ['a byte more', records(padded(longest + 1), 16_384), 9],
     ['the most that a message can say', Buffer.from('160301400001ffffff', 'hex'), 9],
-    ['the same in records of one byte', records(Buffer.from('01ffffff00', 'hex'), 1), 24],
+    [
+      'the least that takes the first byte of its length',
+      Buffer.from('160301400001010000', 'hex'),
+      9,
+    ],
+    ['the most in records of one byte', records(Buffer.from('01ffffff00', 'hex'), 1), 24],
     // The second record would have to be followed by a third.
     ['records that leave too little', records(padded(longest), 16_384, 16_000), 16_394],
     ['the heads of many records', records(padded(5_462), 1), 32_765],
@@ -305,12 +310,11 @@ describe('how long it may be', () => {
     const bytes = records(padded(5_461), 1);
     let questions = 0;
     let result: HelloResult = { kind: 'incomplete', needed: 0 };
-    while (result.kind === 'incomplete') {
+    while (result.kind === 'incomplete' && questions < 60) {
       questions += 1;
       result = parseClientHello(bytes.subarray(0, result.needed));
     }
     expect(result).toEqual(named('example.test'));
-    expect(questions).toBeLessThan(60);
   });
 });
 

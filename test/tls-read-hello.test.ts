@@ -251,6 +251,15 @@ test.each<[string, (client: RawClient) => void]>([
   expect(listeners(socket)).toEqual(before);
 });
 
+test('half a hello and the end, both there before it is read', async () => {
+  const { socket, client } = await connection();
+  client.socket.end(HELLO.subarray(0, 50));
+  await untilBuffered(socket, 50);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const cut = { bytes: HELLO.subarray(0, 50), fault: 'hello_cut_off' };
+  expect(await readHello(socket, NONE, LONG)).toEqual(cut);
+});
+
 test('the client ends its half and can still be answered', async () => {
   const { socket, client } = await connection();
   client.socket.end();
