@@ -1,4 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { expect } from 'vitest';
+import { type HelloResult, parseClientHello } from '../../src/tls/client-hello.ts';
 
 /** A ClientHello of a real program, as `record.mjs` beside the fixtures made it. */
 export interface Fixture {
@@ -103,4 +105,27 @@ export function messageOf(bytes: Buffer): Buffer {
     at = end;
   }
   return Buffer.concat(fragments);
+}
+
+/** The answer to a hello with these names. */
+export function named(...serverNames: string[]): HelloResult {
+  return { kind: 'hello', hello: { serverNames, ech: false } };
+}
+
+export function fault(name: string) {
+  return { kind: 'fault', fault: name };
+}
+
+/** Asks after each byte; fails unless it is incomplete up to some byte and the same from there on. */
+export function answerOverTime(bytes: Buffer): { answer: HelloResult; at: number } {
+  let at = 0;
+  let answer = parseClientHello(bytes.subarray(0, 0));
+  while (answer.kind === 'incomplete' && at < bytes.length) {
+    at += 1;
+    answer = parseClientHello(bytes.subarray(0, at));
+  }
+  for (let length = at; length <= bytes.length; length += 1) {
+    expect(parseClientHello(bytes.subarray(0, length))).toEqual(answer);
+  }
+  return { answer, at };
 }
