@@ -99,7 +99,11 @@ test('what is behind the hello comes whole and in order, however much it is', as
   const after = Buffer.alloc(1_000_000, 'what is behind ').toString('latin1');
   client.socket.write(Buffer.concat([HELLO, Buffer.from(after)]));
   client.socket.end();
+  const mark = socket.readableHighWaterMark;
+  socket.read(0);
+  await soon(() => expect(socket.readableLength).toBeGreaterThanOrEqual(mark));
   const read = await readHello(socket, NONE, LONG);
+  expect(socket.readableHighWaterMark).toBe(mark);
   // A moment in which nobody reads.
   await new Promise((resolve) => setTimeout(resolve, 20));
   const all = text(read) + (await rest(socket));

@@ -26,9 +26,10 @@ export function readHello(socket: Socket, early: Buffer, timeout: number): Promi
       finish({ bytes: gathered.bytes, fault });
     const cutOff = fail('hello_cut_off');
     const take = () => {
-      // With the length, since a read without one that takes the last bytes uses up the end as well.
+      // With a size, since a read without one that takes the last bytes uses up the end as well; and
+      // not with one above the high-water mark, since that would raise it for good.
       while (socket.readableLength > 0) {
-        gathered.add(socket.read(socket.readableLength));
+        gathered.add(socket.read(Math.min(socket.readableLength, socket.readableHighWaterMark)));
         const read = gathered.judge();
         if (read) return finish(read);
       }
