@@ -48,7 +48,7 @@ export class Listener {
         });
       });
     } catch (error) {
-      throw new ListenError(explain(error, formatListenAddress(address), variable));
+      throw listenError(error, address, variable);
     }
     const bound = this.#server.address();
     return typeof bound === 'object' && bound ? { ...address, port: bound.port } : address;
@@ -71,9 +71,14 @@ export class Listener {
   }
 }
 
-function explain(error: unknown, address: string, variable: string): string {
+/** The error for a listener that the system refuses, with what to do about it. */
+export function listenError(error: unknown, address: ListenAddress, variable: string): ListenError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-  const setting = `${variable}=${address}`;
+  const setting = `${variable}=${formatListenAddress(address)}`;
+  return new ListenError(explain(code, setting, variable));
+}
+
+function explain(code: string, setting: string, variable: string): string {
   switch (code) {
     case 'EADDRINUSE':
       return `${setting}: something else listens there; stop it, or set ${variable} to another port`;

@@ -1,0 +1,63 @@
+import type { Logger } from '../log/logger.ts';
+import type { Verdict } from '../policy/decide.ts';
+import { formatAnswer } from './answer.ts';
+import { findOwnName, type OwnNames } from './own-names.ts';
+import { type Query, readQuery } from './query.ts';
+
+/** A look-up, as the policy and the log see it. */
+export interface Lookup {
+  /**
+   * The name as it was sent, without the final dot: one character for each byte, and a dot or
+   * backslash within a label escaped as \. and \\ so that it cannot be mistaken for another name.
+   */
+  name: string;
+  /** Its type by name: A, AAAA, TXT, HTTPS, or TYPE<n> for the unknown. */
+  type: string;
+  /** Canonical address of who asks, or null. */
+  client: string | null;
+  /** Whether it is one of the names that the proxy answers for itself, which no rule decides about. */
+  own: boolean;
+}
+
+export interface NameServerOptions extends OwnNames {
+  /** Decides and logs; called for own names too, since who asks may still be refused. */
+  admit: (lookup: Lookup) => Promise<Verdict>;
+  logger: Logger;
+}
+
+/** From a message and who sent it to the answer, or null where none may be given. It never rejects. */
+export type Respond = (message: Buffer, client: string | null) => Promise<Buffer | null>;
+
+/**
+ * Answers look-ups, and forwards none:
+ *
+ *     readQuery ─▶ findOwnName ─▶ admit ─▶ formatAnswer
+ *         └─────────────────────────────────────▲
+ *
+ * A name that is let through has one record, the IPv4 address of the proxy; any other name does not
+ * exist. Only who may ask nothing at all is told so.
+ */
+export function createRespond({ admit, logger, ...names }: NameServerOptions): Respond {
+  const answer = async (query: Query, client: string | null) => {
+    const { name, type } = query;
+    const own = findOwnName(name, names, client);
+    const verdict = await admit({ name: name.text, type, client, own: own !== null });
+    if (verdict.decision === 'deny') {
+      return formatAnswer(query, verdict.reason === 'client_not_allowed' ? 'REFUSED' : 'NXDOMAIN');
+    }
+    const record = own ?? { type: 'A', address: names.address };
+    return formatAnswer(query, 'NOERROR', record.type === type ? record : null);
+  };
+
+  return async (message, client) => {
+    const query = readQuery(message);
+    if (query === null) return null;
+    if ('rcode' in query) return formatAnswer(query, query.rcode);
+    try {
+      return await answer(query, client);
+    } catch (err) {
+      logger.error({ err }, 'a look-up failed');
+      return formatAnswer(query, 'SERVFAIL');
+    }
+  };
+}

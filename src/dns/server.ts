@@ -1,0 +1,116 @@
+import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from 'node:net';
+import type { TcpAddress } from '../config/values.ts';
+import { peerAddress } from '../net/client-list.ts';
+import { listenError } from '../net/listener.ts';
+import { createRespond, type NameServerOptions, type Respond } from './lookups.ts';
+import { serveStream } from './stream.ts';
+
+const MAX_CONNECTIONS = 64;
+/** Look-ups by UDP that may wait for their answer at a time; those beyond go unheard. */
+const MAX_WAITING = 512;
+const FREE_PORT_TRIES = 5;
+
+/** The filtering name server, by UDP and TCP. */
+export class NameServer {
+  readonly #respond: Respond;
+  readonly #connections = new Set<Socket>();
+  #tcp: Server | null = null;
+  #udp: UdpSocket | null = null;
+  #waiting = 0;
+
+  constructor(options: NameServerOptions) {
+    this.#respond = createRespond(options);
+  }
+
+  /**
+   * Listens by TCP and by UDP on one port, or by neither.
+   * @param variable the variable that says where, for the error.
+   * @returns where it listens; a port that was 0 is the one it got.
+   * @throws ListenError
+   */
+  async listen(address: TcpAddress, variable: string): Promise<TcpAddress> {
+    // The port that the system chooses for TCP may be taken for UDP.
+    for (let tries = address.port === 0 ? FREE_PORT_TRIES : 1; ; tries -= 1) {
+      try {
+        const port = await this.#listenTcp(address);
+        await this.#listenUdp({ ...address, port });
+        return { ...address, port };
+      } catch (error) {
+        await this.stop();
+        if (tries === 1) throw listenError(error, address, variable);
+      }
+    }
+  }
+
+  /** Closes everything at once: who has no answer yet asks again. */
+  async stop(): Promise<void> {
+    const [tcp, udp] = [this.#tcp, this.#udp];
+    this.#tcp = null;
+    this.#udp = null;
+    for (const socket of this.#connections) socket.destroy();
+    await Promise.all([
+      tcp && new Promise((resolve) => tcp.close(resolve)),
+      udp && new Promise<void>((resolve) => udp.close(resolve)),
+    ]);
+  }
+
+  async #listenTcp({ host, port }: TcpAddress): Promise<number> {
+    // Who has said everything, and closes its half, still gets its answers.
+    const server = createServer(
+      { allowHalfOpen: true, noDelay: true },
+      (socket) => void this.#serve(socket),
+    );
+    server.maxConnections = MAX_CONNECTIONS;
+    this.#tcp = server;
+    server.listen({ host, port });
+    await once(server, 'listening');
+    // A connection that could not be accepted concerns nobody but its client.
+    server.on('error', () => undefined);
+    return (server.address() as AddressInfo).port;
+  }
+
+  async #listenUdp({ host, port }: TcpAddress): Promise<void> {
+    const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+    this.#udp = socket;
+    socket.on('message', (message, remote) => void this.#receive(socket, message, remote));
+    socket.bind({ address: host, port });
+    await once(socket, 'listening');
+    // What could not be received is lost, which datagrams may be.
+    socket.on('error', () => undefined);
+  }
+
+  async #serve(socket: Socket): Promise<void> {
+    socket.on('error', () => undefined);
+    // The address of a peer that has reset the connection is not known any more.
+    if (socket.remoteAddress === undefined) {
+      socket.destroy();
+      return;
+    }
+    const client = peerAddress(socket.remoteAddress);
+    this.#connections.add(socket);
+    await serveStream(socket, (message) => this.#respond(message, client));
+    this.#connections.delete(socket);
+  }
+
+  async #receive(socket: UdpSocket, message: Buffer, remote: RemoteInfo): Promise<void> {
+    if (this.#waiting >= MAX_WAITING) return;
+    this.#waiting += 1;
+    try {
+      const answer = await this.#respond(message, peerAddress(remote.address));
+      if (answer) await send(socket, answer, remote);
+    } catch {
+      // Not sent: it may be closed by now, or the datagram came from port 0, which cannot be sent to.
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+}
+
+/** Waits until it has been handed over, so that what cannot leave counts as waiting. */
+function send(socket: UdpSocket, answer: Buffer, { address, port }: RemoteInfo): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.send(answer, port, address, (error) => (error ? reject(error) : resolve()));
+  });
+}
