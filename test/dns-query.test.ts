@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readQuery } from '../src/dns/query.ts';
 import {
+  type Header,
   ID,
   labels,
   message,
@@ -19,8 +20,8 @@ const long = 'a'.repeat(63);
 /** 255 bytes with its lengths and the root's. */
 const LONGEST = labels(long, long, long, 'a'.repeat(61));
 const TOO_LONG = labels(long, long, long, 'a'.repeat(62));
-const ONE_ADDITIONAL = { counts: [1, 0, 0, 1] } as { counts: [number, number, number, number] };
-const TWO_ADDITIONALS = { counts: [1, 0, 0, 2] } as typeof ONE_ADDITIONAL;
+const ONE_ADDITIONAL: Header = { counts: [1, 0, 0, 1] };
+const TWO_ADDITIONALS: Header = { counts: [1, 0, 0, 2] };
 
 /** The error that a message is answered with; undefined: it is a query. */
 function fault(bytes: Buffer): string | null | undefined {

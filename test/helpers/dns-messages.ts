@@ -16,7 +16,7 @@ export function message(
   return Buffer.concat([header, ...parts]);
 }
 
-interface Header {
+export interface Header {
   id?: number;
   flags?: number;
   /** Of questions, answers, authorities and additionals. */
@@ -36,14 +36,22 @@ export function question(name: Uint8Array, type = 1, cls = 1): Buffer {
 }
 
 /** An OPT record (RFC 6891, section 6.1.2). */
-export function opt({
-  version = 0,
-  flags = 0,
-  options = Buffer.alloc(0),
-  length = options.length,
-  owner = labels(),
-} = {}): Buffer {
-  return Buffer.concat([owner, words(41, 4096, version, flags, length), options]);
+export function opt(parts: Opt = {}): Buffer {
+  const { version = 0, flags = 0, options = Buffer.alloc(0), owner = labels() } = parts;
+  return Buffer.concat([
+    owner,
+    words(41, 4096, version, flags, parts.length ?? options.length),
+    options,
+  ]);
+}
+
+interface Opt {
+  version?: number;
+  flags?: number;
+  options?: Buffer;
+  /** What it says of the length of its options, where that is a lie. */
+  length?: number;
+  owner?: Buffer;
 }
 
 /** Any other record. */
