@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { NameServer } from '../src/dns/server.ts';
 import { createLogger } from '../src/log/logger.ts';
 import { ListenError } from '../src/net/listener.ts';
@@ -244,6 +244,9 @@ describe('where it listens', () => {
 
 describe('stopping', () => {
   test('closes both, and every connection', async () => {
+    // So that none ends by being idle.
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    cleanUp(() => vi.useRealTimers());
     const { port, stop } = await startNameServer();
     const client = await RawClient.connect(port);
     await stop();
