@@ -226,4 +226,29 @@ describe('by TCP', () => {
     taken();
     await serving;
   });
+
+  test('everything else goes on between two queries that came together', async () => {
+    const socket = new Duplex({
+      read: () => undefined,
+      write: (_, __, callback) => callback(),
+    });
+    let turns = 0;
+    const count = () => {
+      turns += 1;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    const turnsAtQueries: number[] = [];
+    const serving = serveStream(socket, async (bytes) => {
+      turnsAtQueries.push(turns);
+      // One that is answered, and one that is not.
+      return turnsAtQueries.length % 2 === 0 ? bytes : null;
+    });
+    socket.push(Buffer.from(framed(queryFor('a.test')).repeat(10), 'latin1'));
+    socket.push(null);
+    await serving;
+    clearImmediate(counting);
+    expect(turnsAtQueries).toHaveLength(10);
+    expect(new Set(turnsAtQueries).size).toBe(10);
+  });
 });

@@ -1,13 +1,14 @@
 import type { Duplex } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 import { HEADER_BYTES, MAX_QUERY_BYTES } from './query.ts';
 
 /** How long the next query may take to come, and its answer to be taken. */
 const IDLE_MS = 5_000;
 
 /**
- * Serves a connection until it ends, and never rejects: queries with their length before them, answered in the order in
- * which they came (RFC 7766, sections 6.2.1.1 and 8). Nothing more is read while an answer waits to be
- * taken.
+ * Serves a connection until it ends, and never rejects: queries with their length before them,
+ * answered in the order in which they came (RFC 7766, sections 6.2.1.1 and 8). Nothing more is looked
+ * up while an answer waits to be taken.
  */
 export async function serveStream(
   socket: Duplex,
@@ -16,6 +17,9 @@ export async function serveStream(
   const timer = setTimeout(() => socket.destroy(), IDLE_MS);
   try {
     for await (const message of readMessages(socket)) {
+      // One a turn of the event loop: what comes together would else be answered all at once, while
+      // everything else stands still.
+      await turn();
       const answer = await respond(message);
       if (answer === null) continue;
       await write(socket, answer);
