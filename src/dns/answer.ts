@@ -1,3 +1,4 @@
+import { type Answer, encode } from 'dns-packet';
 import type { Envelope, Rcode } from './query.ts';
 
 /** The one record that an answer may have. */
@@ -12,22 +13,21 @@ const CODES: Record<Rcode, number> = {
   REFUSED: 5,
   BADVERS: 16,
 };
-const TYPES = { A: 1, PTR: 12 } as const;
-const TYPE_OPT = 41;
-const CLASS_IN = 1;
 /** Seconds; the policy can change, and asking again costs next to nothing. */
 const TTL = 60;
 
-const QR = 0x8000;
 // glibc takes an answer without records that has neither for that of a lame server, and asks the next.
 const AA = 0x0400;
 const RA = 0x0080;
 const DO = 0x8000;
 
+const HEADER_BYTES = 12;
+const QUESTION_COUNT_OFFSET = 4;
 /** A pointer to byte 12 (RFC 1035, section 4.1.4), where the question's name stands. */
-const QUESTION_NAME = 0xc00c;
+const QUESTION_NAME = Buffer.from([0xc0, 0x0c]);
 /** What fits through any network in one piece (DNS flag day 2020). */
 const PAYLOAD_BYTES = 1_232;
+const ROOT = '.';
 
 /**
  * The answer to a query (RFC 1035, section 4.1). It has an OPT record if the query has one (RFC 6891,
@@ -40,52 +40,38 @@ export function formatAnswer(
 ): Buffer {
   const code = CODES[rcode];
   const { question, edns } = query;
-  const header = uint16s(
-    query.id,
-    QR | AA | RA | query.flags | (code & 0x0f),
-    question ? 1 : 0,
-    record ? 1 : 0,
-    0,
-    edns ? 1 : 0,
-  );
-  return Buffer.concat([
-    header,
-    ...(question ? [question] : []),
-    ...(record ? [formatRecord(record)] : []),
-    ...(edns ? [formatOpt(code >> 4, edns.dnssecOk)] : []),
-  ]);
-}
-
-function formatRecord(record: AnswerRecord): Buffer {
-  const data = record.type === 'A' ? formatAddress(record.address) : formatName(record.name);
-  const head = uint16s(QUESTION_NAME, TYPES[record.type], CLASS_IN, 0, TTL, data.length);
-  return Buffer.concat([head, data]);
-}
-
-function formatOpt(extendedCode: number, dnssecOk: boolean): Buffer {
-  const flags = dnssecOk ? DO : 0;
-  return Buffer.concat([
-    Buffer.of(0),
-    uint16s(TYPE_OPT, PAYLOAD_BYTES, extendedCode << 8, flags, 0),
-  ]);
-}
-
-function formatAddress(address: string): Buffer {
-  return Buffer.from(address.split('.').map(Number));
-}
-
-function formatName(name: string): Buffer {
-  const labels = name.split('.').map((label) => Buffer.from(label, 'latin1'));
-  return Buffer.concat([
-    ...labels.flatMap((label) => [Buffer.of(label.length), label]),
-    Buffer.of(0),
-  ]);
-}
-
-function uint16s(...values: number[]): Buffer {
-  const bytes = Buffer.alloc(2 * values.length);
-  values.forEach((value, index) => {
-    bytes.writeUInt16BE(value, 2 * index);
+  const message = encode({
+    type: 'response',
+    id: query.id,
+    flags: AA | RA | query.flags | (code & 0x0f),
+    answers: record ? [toRecord(record)] : [],
+    additionals: edns ? [toOpt(code >> 4, edns.dnssecOk)] : [],
   });
-  return bytes;
+  if (question === null) return message;
+  // The question is repeated as it came, which dns-packet could not: it turns labels into text. Nor
+  // can it point to a name, so the record is made for the root, whose one byte is replaced.
+  const [head, rest] = [message.subarray(0, HEADER_BYTES), message.subarray(HEADER_BYTES)];
+  head.writeUInt16BE(1, QUESTION_COUNT_OFFSET);
+  return Buffer.concat(
+    record ? [head, question, QUESTION_NAME, rest.subarray(1)] : [head, question, rest],
+  );
+}
+
+function toRecord(record: AnswerRecord): Answer {
+  return record.type === 'A'
+    ? { type: 'A', name: ROOT, ttl: TTL, data: record.address }
+    : { type: 'PTR', name: ROOT, ttl: TTL, data: record.name };
+}
+
+function toOpt(extendedRcode: number, dnssecOk: boolean): Answer {
+  return {
+    type: 'OPT',
+    name: ROOT,
+    udpPayloadSize: PAYLOAD_BYTES,
+    extendedRcode,
+    ednsVersion: 0,
+    flags: dnssecOk ? DO : 0,
+    flag_do: dnssecOk,
+    options: [],
+  };
 }
