@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { createAdmin, type Health } from './admin/server.ts';
 import type { Config } from './config/config.ts';
 import { formatListenAddress, type ListenAddress, type TcpAddress } from './config/values.ts';
+import { Admissions } from './egress/admission.ts';
 import { createEgressServer } from './egress/server.ts';
 import { createEmbeddedUpstream } from './embedded/server.ts';
 import { createIngress } from './ingress/server.ts';
@@ -133,15 +134,16 @@ export class Sidecar {
   }
 
   #egress(): Server {
-    const options = {
-      ...this.#config.egress,
-      clients: new ClientList(this.#config.egress.clients, this.#resolve, this.#logger),
+    const { egress } = this.#config;
+    const admissions = new Admissions({
+      ...egress,
+      clients: new ClientList(egress.clients, this.#resolve, this.#logger),
       isForbidden: this.#isForbidden,
       resolve: limitResolve(this.#resolve, lookupLimit(process.env.UV_THREADPOOL_SIZE)),
       log: this.#log,
-      logger: this.#logger,
-    };
-    return createEgressServer(options, this.#pseudonym);
+    });
+    const shared = { log: this.#log, logger: this.#logger, pseudonym: this.#pseudonym };
+    return createEgressServer(admissions, { ...egress, ...shared });
   }
 
   #isForbidden: IsForbidden = (address, port) => this.#ownPorts.has(port) && isOwnAddress(address);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Admissions } from '../src/egress/admission.ts';
 import { createEgressServer } from '../src/egress/server.ts';
 import { DecisionLog } from '../src/log/decision-log.ts';
 import { createLogger } from '../src/log/logger.ts';
@@ -202,20 +203,23 @@ test('a connection that asks for more than eight things at once is dropped', asy
 describe('a slow header', () => {
   test('is not waited for', async () => {
     const logger = createLogger('info', { write: () => undefined });
-    const server = createEgressServer(
-      {
-        policy: { allow: [], deny: [], mode: 'enforce' },
-        clients: new ClientList(null, async () => [], logger),
-        isForbidden: () => false,
-        resolve: async () => [],
-        log: new DecisionLog(logger, true),
-        logger,
-        maxConnections: 1,
-        connectTimeout: 1_000,
-        idleTimeout: 1_000,
-      },
-      'test',
-    );
+    const log = new DecisionLog(logger, true);
+    const admissions = new Admissions({
+      policy: { allow: [], deny: [], mode: 'enforce' },
+      clients: new ClientList(null, async () => [], logger),
+      isForbidden: () => false,
+      resolve: async () => [],
+      log,
+      maxConnections: 1,
+      connectTimeout: 1_000,
+    });
+    const server = createEgressServer(admissions, {
+      log,
+      logger,
+      maxConnections: 1,
+      idleTimeout: 1_000,
+      pseudonym: 'test',
+    });
     expect(server.headersTimeout).toBe(10_000);
     server.headersTimeout = 100;
     server.listen(0, '127.0.0.1');

@@ -33,8 +33,8 @@ export async function handleConnect(
     endWith(client, formatAnswer(admission.answer));
     return;
   }
-  const { socket, end } = admission;
+  const { socket } = admission;
   client.write(ESTABLISHED);
   if (head.length > 0) socket.write(head);
-  end(await splice(client, socket, idleTimeout));
+  admission.end(await splice(client, socket, idleTimeout));
 }

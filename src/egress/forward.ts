@@ -36,7 +36,7 @@ export async function handleForward(
     refuse(request, response, admission.answer);
     return;
   }
-  const { target, socket, end } = admission;
+  const { target, socket } = admission;
   const closed = new Promise((resolve) => socket.once('close', resolve));
   let failure: string | undefined;
   try {
@@ -53,7 +53,7 @@ export async function handleForward(
   } finally {
     socket.destroy();
     await closed;
-    end(failure);
+    admission.end(failure);
   }
 }
 

@@ -3,12 +3,13 @@ import type { Socket } from 'node:net';
 import { formatAnswer } from '../http/answer.ts';
 import { endWith } from '../http/last-answer.ts';
 import { limitPipelining } from '../http/pipeline.ts';
-import { newId } from '../log/decision-log.ts';
+import { type DecisionLog, newId } from '../log/decision-log.ts';
+import type { Logger } from '../log/logger.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { TargetError } from '../policy/target.ts';
-import { Admissions, type EgressOptions } from './admission.ts';
+import type { Admissions } from './admission.ts';
 import { handleConnect } from './connect.ts';
-import { handleForward } from './forward.ts';
+import { type ForwardOptions, handleForward } from './forward.ts';
 
 // A host name has 253 characters, but whoever tries a target of 60 KB is to be found in the log.
 const MAX_HEADER_BYTES = 65_536;
@@ -17,13 +18,15 @@ const TIMEOUT_CHECK_MS = 1_000;
 /** Connections beyond the limit that are still told so, before they are dropped unheard. */
 const REFUSED_AT_ONCE = 64;
 
-/**
- * The forward proxy, not listening yet: CONNECT tunnels and absolute-form HTTP.
- * @param pseudonym this proxy's name in Via.
- */
-export function createEgressServer(options: EgressOptions, pseudonym: string): Server {
-  const admissions = new Admissions(options);
-  const forwardOptions = { idleTimeout: options.idleTimeout, pseudonym };
+/** What an egress listener needs beside the admissions that all of them share. */
+export interface EgressServerOptions extends ForwardOptions {
+  maxConnections: number;
+  log: DecisionLog;
+  logger: Logger;
+}
+
+/** The forward proxy, not listening yet: CONNECT tunnels and absolute-form HTTP. */
+export function createEgressServer(admissions: Admissions, options: EgressServerOptions): Server {
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -59,10 +62,7 @@ export function createEgressServer(options: EgressOptions, pseudonym: string): S
       if (request.socket.writableEnded) return;
       answering.set(request.socket, response);
       const { socket } = request;
-      orDestroy(
-        handleForward(admissions, forwardOptions, request, response, expectsContinue),
-        socket,
-      );
+      orDestroy(handleForward(admissions, options, request, response, expectsContinue), socket);
     });
   };
   server.on('request', forward(false));

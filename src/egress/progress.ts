@@ -1,0 +1,66 @@
+import type { Answer } from '../http/answer.ts';
+import {
+  type DecisionLog,
+  type DecisionRecord,
+  newId,
+  type Recorded,
+} from '../log/decision-log.ts';
+import type { Verdict } from '../policy/decide.ts';
+import { type Target, TargetError } from '../policy/target.ts';
+import { answerTo } from './answer.ts';
+import type { Attempt } from './attempt.ts';
+
+/** An attempt that got nowhere, and what the client is told. */
+export interface Refusal {
+  admitted: false;
+  answer: Answer;
+}
+
+/** What is known of an attempt so far, and its line in the log. */
+export class Progress {
+  target: Target | null = null;
+  /** The first of the checked addresses, for those that cannot be reached. */
+  address: string | null = null;
+  readonly #attempt: Attempt;
+  readonly #log: DecisionLog;
+  #fault: string | undefined;
+
+  constructor(attempt: Attempt, log: DecisionLog) {
+    this.#attempt = attempt;
+    this.#log = log;
+  }
+
+  readTarget(): void {
+    try {
+      this.target = this.#attempt.parse();
+    } catch (error) {
+      if (!(error instanceof TargetError)) throw error;
+      this.#fault = error.message;
+    }
+  }
+
+  record(verdict: Verdict, address: string | null, error?: string): Recorded {
+    const { via, method, text, client } = this.#attempt;
+    const { decision, reason, rule } = verdict;
+    const record: DecisionRecord = {
+      event: 'egress',
+      decision,
+      reason,
+      rule,
+      via,
+      method,
+      host: this.target?.host ?? text,
+      port: this.target?.port ?? null,
+      address,
+      client,
+      id: newId(),
+      ...(error === undefined ? {} : { error }),
+    };
+    return this.#log.decide(record);
+  }
+
+  deny(verdict: Verdict, error?: string): Refusal {
+    this.record(verdict, verdict.address ?? this.address, error);
+    return { admitted: false, answer: answerTo(verdict, this.target, error ?? this.#fault) };
+  }
+}
