@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import type { Server } from 'node:http';
+import { isIP, type Server } from 'node:net';
+import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { createAdmin, type Health } from './admin/server.ts';
 import type { Config } from './config/config.ts';
 import { formatListenAddress, type ListenAddress, type TcpAddress } from './config/values.ts';
+import { NameServer } from './dns/server.ts';
 import { Admissions } from './egress/admission.ts';
 import { createEgressServer } from './egress/server.ts';
+import { createTlsServer } from './egress/transparent-tls.ts';
 import { createEmbeddedUpstream } from './embedded/server.ts';
 import { createIngress } from './ingress/server.ts';
 import { type UpstreamAddress, UpstreamConnector } from './ingress/upstream.ts';
@@ -20,6 +23,10 @@ import type { IsForbidden } from './policy/decide.ts';
 export interface Addresses {
   ingress: ListenAddress;
   egress: TcpAddress;
+  /** Those that are off are missing. */
+  egress_tls?: TcpAddress;
+  egress_http?: TcpAddress;
+  dns?: TcpAddress;
   admin: TcpAddress;
 }
 
@@ -40,6 +47,7 @@ export class Sidecar {
   readonly #listeners: Listener[] = [];
   readonly #apps: FastifyInstance[] = [];
   readonly #ownPorts = new Set<number>();
+  #nameServer: NameServer | undefined;
   #reminder: NodeJS.Timeout | undefined;
 
   constructor(config: Config, logger: Logger, resolve: Resolve) {
@@ -67,9 +75,11 @@ export class Sidecar {
   /** Stops accepting, gives what runs SHUTDOWN_TIMEOUT to finish, then ends it. */
   async stop(): Promise<void> {
     clearInterval(this.#reminder);
-    await Promise.all(
-      this.#listeners.map((listener) => listener.stop(this.#config.shutdownTimeout)),
-    );
+    const { shutdownTimeout } = this.#config;
+    await Promise.all([
+      this.#nameServer?.stop(),
+      ...this.#listeners.map((listener) => listener.stop(shutdownTimeout)),
+    ]);
     await Promise.all(this.#apps.map((app) => app.close()));
     await this.#log.close();
   }
@@ -100,18 +110,15 @@ export class Sidecar {
       config.ingress.listen,
       'INGRESS_LISTEN',
     );
-    const egress = await this.#open(this.#egress(), config.egress.listen, 'EGRESS_LISTEN');
+    const egress = await this.#openEgress();
     const admin = await this.#open(
       await this.#app(createAdmin({ token: config.admin.token, health })),
       config.admin.listen,
       'ADMIN_LISTEN',
     );
-    Object.assign(listeners, {
-      ingress: formatListenAddress(ingress),
-      egress: formatListenAddress(egress),
-      admin: formatListenAddress(admin),
-    });
-    return { ingress, egress, admin };
+    const addresses: Addresses = { ingress, ...egress, admin };
+    Object.assign(listeners, formatAddresses(addresses));
+    return addresses;
   }
 
   async #upstreamAddress(): Promise<UpstreamAddress> {
@@ -133,7 +140,8 @@ export class Sidecar {
     );
   }
 
-  #egress(): Server {
+  /** Every way in to egress; all of them share what admits. */
+  async #openEgress(): Promise<Omit<Addresses, 'ingress' | 'admin'>> {
     const { egress } = this.#config;
     const admissions = new Admissions({
       ...egress,
@@ -142,8 +150,43 @@ export class Sidecar {
       resolve: limitResolve(this.#resolve, lookupLimit(process.env.UV_THREADPOOL_SIZE)),
       log: this.#log,
     });
-    const shared = { log: this.#log, logger: this.#logger, pseudonym: this.#pseudonym };
-    return createEgressServer(admissions, { ...egress, ...shared });
+    const options = {
+      ...egress,
+      helloTimeout: egress.connectTimeout,
+      log: this.#log,
+      logger: this.#logger,
+      pseudonym: this.#pseudonym,
+    };
+    const forward = createEgressServer(admissions, { ...options, transparent: false });
+    const addresses: Omit<Addresses, 'ingress' | 'admin'> = {
+      egress: await this.#open(forward, egress.listen, 'EGRESS_LISTEN'),
+    };
+    if (egress.tlsListen) {
+      const server = createTlsServer(admissions, options);
+      addresses.egress_tls = await this.#open(server, egress.tlsListen, 'EGRESS_TLS_LISTEN');
+    }
+    if (egress.httpListen) {
+      const server = createEgressServer(admissions, { ...options, transparent: true });
+      addresses.egress_http = await this.#open(server, egress.httpListen, 'EGRESS_HTTP_LISTEN');
+    }
+    if (egress.dnsListen) addresses.dns = await this.#openNameServer(admissions, egress.dnsListen);
+    return addresses;
+  }
+
+  async #openNameServer(admissions: Admissions, listen: TcpAddress): Promise<TcpAddress> {
+    const { upstream } = this.#config;
+    const server = new NameServer({
+      address: listen.host,
+      proxyNames: ['whisper-proxy', hostname()],
+      // The gate's, which is whisper's too: they share a namespace.
+      clientNames: upstream.kind === 'http' && isIP(upstream.host) === 0 ? [upstream.host] : [],
+      admit: (lookup) => admissions.admitLookup(lookup),
+      logger: this.#logger,
+    });
+    this.#nameServer = server;
+    const bound = await server.listen(listen, 'DNS_LISTEN');
+    this.#ownPorts.add(bound.port);
+    return bound;
   }
 
   #isForbidden: IsForbidden = (address, port) => this.#ownPorts.has(port) && isOwnAddress(address);
@@ -172,4 +215,11 @@ export class Sidecar {
     warn();
     this.#reminder = setInterval(warn, REPORT_EVERY_MS).unref();
   }
+}
+
+/** Where each listener is, as text. */
+export function formatAddresses(addresses: Addresses): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(addresses).map(([name, address]) => [name, formatListenAddress(address)]),
+  );
 }

@@ -40,8 +40,12 @@ describe('the defaults', () => {
       },
       egress: {
         listen: { kind: 'tcp', host: '127.0.0.1', port: 3128 },
+        tlsListen: null,
+        httpListen: null,
+        dnsListen: null,
         clients: null,
-        policy: { allow: [], deny: [], mode: 'enforce' },
+        requireSni: true,
+        policy: { allow: [], deny: [], mode: 'enforce', maxUpload: { default: null, groups: {} } },
         maxConnections: 256,
         connectTimeout: 10_000,
         idleTimeout: 300_000,

@@ -205,7 +205,7 @@ describe('a slow header', () => {
     const logger = createLogger('info', { write: () => undefined });
     const log = new DecisionLog(logger, true);
     const admissions = new Admissions({
-      policy: { allow: [], deny: [], mode: 'enforce' },
+      policy: { allow: [], deny: [], mode: 'enforce', maxUpload: { default: null, groups: {} } },
       clients: new ClientList(null, async () => [], logger),
       isForbidden: () => false,
       resolve: async () => [],
@@ -219,6 +219,9 @@ describe('a slow header', () => {
       maxConnections: 1,
       idleTimeout: 1_000,
       pseudonym: 'test',
+      transparent: false,
+      requireSni: true,
+      helloTimeout: 1_000,
     });
     expect(server.headersTimeout).toBe(10_000);
     server.headersTimeout = 100;

@@ -38,7 +38,7 @@ async function pair(kind: 'tcp' | 'unix'): Promise<{ near: Socket; far: Socket }
 describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kind) => {
   test('carries both ways and ends in good order', async () => {
     const [a, b] = [await pair('tcp'), await pair(kind)];
-    const over = splice(a.near, b.near, 0);
+    const over = splice(a.near, b.near, { idleTimeout: 0 });
     b.far.pipe(b.far);
     const echoed = a.far.toArray();
     a.far.end('hello');
@@ -48,7 +48,7 @@ describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kin
 
   test.each(['near', 'far'] as const)('breaks both when the %s one breaks', async (which) => {
     const [a, b] = [await pair('tcp'), await pair(kind)];
-    const over = splice(a.near, b.near, 0);
+    const over = splice(a.near, b.near, { idleTimeout: 0 });
     const broken = which === 'near' ? b.far : a.far;
     const other = which === 'near' ? a.far : b.far;
     if (kind === 'tcp' || which === 'far') broken.resetAndDestroy();
@@ -60,7 +60,7 @@ describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kin
 
   test('ends both when idle', async () => {
     const [a, b] = [await pair('tcp'), await pair(kind)];
-    expect(await splice(a.near, b.near, 20)).toBe('idle_timeout');
+    expect(await splice(a.near, b.near, { idleTimeout: 20 })).toBe('idle_timeout');
     expect([a.near.destroyed, b.near.destroyed]).toEqual([true, true]);
   });
 
@@ -68,7 +68,7 @@ describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kin
     const [a, b] = [await pair('tcp'), await pair(kind)];
     // The kernel's buffers are full, the proxy's own are not: the upstream can come to its end.
     while (a.near.writableLength === 0) a.near.write(Buffer.alloc(1024));
-    const over = splice(a.near, b.near, 50);
+    const over = splice(a.near, b.near, { idleTimeout: 50 });
     a.far.end();
     b.far.end('rest');
     b.far.resume();
@@ -82,7 +82,7 @@ describe.each(['tcp', 'unix'] as const)('splice, with %s at the other end', (kin
       const sockets = { a: (await pair('tcp')).near, b: (await pair(kind)).near };
       sockets[which].destroy();
       if (state === 'closed') await soon(() => expect(sockets[which].closed).toBe(true));
-      expect(await splice(sockets.a, sockets.b, 0)).toBe('ECONNRESET');
+      expect(await splice(sockets.a, sockets.b, { idleTimeout: 0 })).toBe('ECONNRESET');
       expect([sockets.a.closed, sockets.b.closed]).toEqual([true, true]);
     }
   });

@@ -6,7 +6,8 @@ import { parseAuthority } from '../src/policy/target.ts';
 function policy(allow: string, deny = '', mode: Policy['mode'] = 'enforce'): Policy {
   const rules = (text: string, list: 'allow' | 'deny') =>
     text.split(' ').flatMap((rule) => (rule === '' ? [] : [parseRule(rule, list, 'G')]));
-  return { allow: rules(allow, 'allow'), deny: rules(deny, 'deny'), mode };
+  const maxUpload = { default: null, groups: {} };
+  return { allow: rules(allow, 'allow'), deny: rules(deny, 'deny'), mode, maxUpload };
 }
 
 const isForbidden = (address: string, port: number) => address === '127.0.0.1' && port === 3128;

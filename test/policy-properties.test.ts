@@ -55,7 +55,12 @@ test('what was read is in canonical form: written out and read again, it is the 
 });
 
 test('the rule that an answer names matches its target, and no rule matches what it does not name', () => {
-  const empty = { allow: [], deny: [], mode: 'enforce' } as const;
+  const empty = {
+    allow: [],
+    deny: [],
+    mode: 'enforce',
+    maxUpload: { default: null, groups: {} },
+  } as const;
   fc.assert(
     fc.property(nearlyTargets, (text) => {
       const target = read(text);

@@ -246,7 +246,12 @@ describe('the configuration', () => {
   test('the shipped file sets nothing, so everything is denied', () => {
     expect(lines.filter((line) => line !== '' && !line.startsWith('#'))).toEqual([]);
     const { egress } = configOf(lines);
-    expect(egress.policy).toEqual({ allow: [], deny: [], mode: 'enforce' });
+    expect(egress.policy).toEqual({
+      allow: [],
+      deny: [],
+      mode: 'enforce',
+      maxUpload: { default: null, groups: {} },
+    });
   });
 
   test('every example is a setting that can be switched on', () => {

@@ -1,9 +1,8 @@
 import { type Config, readConfig } from '../config/config.ts';
-import { formatListenAddress } from '../config/values.ts';
 import { createLogger, endWithoutLog, type Logger } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
 import { systemResolve } from '../net/resolve.ts';
-import { type Addresses, Sidecar } from '../sidecar.ts';
+import { type Addresses, formatAddresses, Sidecar } from '../sidecar.ts';
 import { banner } from './banner.ts';
 import { DemoHost } from './demo-host.ts';
 import { exitOn } from './exit.ts';
@@ -56,9 +55,7 @@ function announce(logger: Logger, config: Config, addresses: Addresses): void {
   const { policy } = config.egress;
   logger.info(
     {
-      ingress: formatListenAddress(addresses.ingress),
-      egress: formatListenAddress(addresses.egress),
-      admin: formatListenAddress(addresses.admin),
+      ...formatAddresses(addresses),
       config_file: config.file,
       mode: policy.mode,
       allow: policy.allow.map(({ label }) => label),

@@ -12,6 +12,8 @@ import {
   parseCount,
   parseDuration,
   parseListenAddress,
+  parseNameServerAddress,
+  parseSize,
   parseTcpAddress,
   parseToken,
   parseUpstream,
@@ -20,7 +22,7 @@ import {
   type Upstream,
   ValueError,
 } from './values.ts';
-import { RULE_LIST, VARIABLES, type VariableName } from './variables.ts';
+import { RULE_LIST, UPLOAD_LIMIT, VARIABLES, type VariableName } from './variables.ts';
 
 /** What the program runs with; frozen, times in milliseconds. */
 export interface Config {
@@ -35,9 +37,14 @@ export interface Config {
   };
   egress: {
     listen: TcpAddress;
+    /** For programs that know of no proxy; null: off. */
+    tlsListen: TcpAddress | null;
+    httpListen: TcpAddress | null;
+    dnsListen: TcpAddress | null;
     /** null: anybody. */
     clients: readonly ClientRule[] | null;
     policy: Policy;
+    requireSni: boolean;
     maxConnections: number;
     connectTimeout: number;
     idleTimeout: number;
@@ -81,12 +88,17 @@ export function readConfig(env: Environment, presets: Environment = {}): Config 
     },
     egress: {
       listen: read('EGRESS_LISTEN', parseTcpAddress),
+      tlsListen: read.optional('EGRESS_TLS_LISTEN', parseTcpAddress),
+      httpListen: read.optional('EGRESS_HTTP_LISTEN', parseTcpAddress),
+      dnsListen: read.optional('DNS_LISTEN', parseNameServerAddress),
       clients: read.optional('EGRESS_CLIENTS', parseClients),
       policy: {
         allow: readRules(sources, 'ALLOW'),
         deny: readRules(sources, 'DENY'),
         mode: read('EGRESS_MODE', oneOf('enforce', 'report')),
+        maxUpload: readUploadLimits(sources),
       },
+      requireSni: read('EGRESS_REQUIRE_SNI', parseBoolean),
       maxConnections: read('EGRESS_MAX_CONNECTIONS', parseCount),
       connectTimeout: read('EGRESS_CONNECT_TIMEOUT', parseDuration),
       idleTimeout: read('EGRESS_IDLE_TIMEOUT', parseDuration),
@@ -173,6 +185,30 @@ function readRules({ assignments, faults }: Sources, list: 'ALLOW' | 'DENY'): Ru
   return rules;
 }
 
+function readUploadLimits({ assignments, faults }: Sources): Policy['maxUpload'] {
+  let ofTheRest: number | null = null;
+  const groups: Record<string, number> = {};
+  for (const { name, value, line } of assignments.values()) {
+    const match = UPLOAD_LIMIT.exec(name);
+    if (match === null) continue;
+    const [, group] = match;
+    try {
+      const bytes = parseSize(value);
+      if (group === undefined) ofTheRest = bytes;
+      else groups[group] = bytes;
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      faults.push({ name, line, value, message: error.message });
+    }
+    // A slip of the pen here would leave the group that was meant without its limit.
+    if (group !== undefined && !assignments.has(`EGRESS_ALLOW_${group}`)) {
+      const message = `there is no EGRESS_ALLOW_${group} that it could limit; set that, or take this out`;
+      faults.push({ name, line, value, message });
+    }
+  }
+  return { default: ofTheRest, groups };
+}
+
 function checkTogether({ ingress, egress, admin }: Config, { assignments, faults }: Sources): void {
   const fault = (name: VariableName, message: string) => {
     const assignment = assignments.get(name);
@@ -193,6 +229,9 @@ function checkTogether({ ingress, egress, admin }: Config, { assignments, faults
   for (const [name, listen] of [
     ['INGRESS_LISTEN', ingress.listen],
     ['EGRESS_LISTEN', egress.listen],
+    ['EGRESS_TLS_LISTEN', egress.tlsListen],
+    ['EGRESS_HTTP_LISTEN', egress.httpListen],
+    ['DNS_LISTEN', egress.dnsListen],
     ['ADMIN_LISTEN', admin.listen],
   ] as const) {
     if (listen?.kind !== 'tcp' || listen.port === 0) continue;

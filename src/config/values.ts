@@ -1,4 +1,4 @@
-import { isIP, isIPv6 } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { type ClientRule, parseClient } from '../policy/clients.ts';
 import { formatHostPort, parseHost } from '../policy/host.ts';
 import { parsePort } from '../policy/target.ts';
@@ -23,6 +23,7 @@ export type TcpAddress = Extract<ListenAddress, { kind: 'tcp' }>;
 
 /** setTimeout cannot wait longer; see the HTML standard's timers, and Node's documentation. */
 const MAX_MILLISECONDS = 2 ** 31 - 1;
+const SIZES: Record<string, number> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** `http://host[:port]`, `unix:/path` or `embedded`. @throws ValueError */
@@ -83,6 +84,30 @@ export function parseCount(text: string): number {
   const count = parsePort(text);
   if (count === null) throw new ValueError('it must be a whole number from 1 to 65535');
   return count;
+}
+
+/** `64KiB`, `1MiB`, `2GiB`, or a number of bytes. @returns bytes. @throws ValueError */
+export function parseSize(text: string): number {
+  const [, digits, unit = 'B'] = /^(\d{1,12})(B|KiB|MiB|GiB)?$/.exec(text) ?? [];
+  const bytes = Number(digits) * (SIZES[unit] ?? Number.NaN);
+  if (!(bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER)) {
+    throw new ValueError('it must be a size of at least one byte, as in 512B, 64KiB, 1MiB or 2GiB');
+  }
+  return bytes;
+}
+
+/**
+ * Where the name server listens: an IPv4 address that is one of this machine's own, since it is what
+ * allowed names resolve to. @throws ValueError
+ */
+export function parseNameServerAddress(text: string): TcpAddress {
+  const address = parseTcpAddress(text);
+  if (!isIPv4(address.host) || address.host === '0.0.0.0') {
+    throw new ValueError(
+      'it must be one IPv4 address and port, as in 10.89.77.2:53: names that are allowed resolve to it',
+    );
+  }
+  return address;
 }
 
 /** @throws ValueError */

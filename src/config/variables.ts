@@ -6,17 +6,21 @@ export interface Variable {
   runtime: boolean;
 }
 
-/** Every variable but the rule lists, which have names of their own: see `RULE_LIST`. */
+/** Every variable but those that have a group in their name: see `RULE_LIST` and `UPLOAD_LIMIT`. */
 export const VARIABLES = {
   UPSTREAM: { default: null, runtime: false },
   INGRESS_LISTEN: { default: '0.0.0.0:7860', runtime: false },
   INGRESS_CLIENTS: { default: null, runtime: false },
   INGRESS_CONNECT_TIMEOUT: { default: '5s', runtime: false },
   EGRESS_LISTEN: { default: '127.0.0.1:3128', runtime: false },
+  EGRESS_TLS_LISTEN: { default: null, runtime: false },
+  EGRESS_HTTP_LISTEN: { default: null, runtime: false },
+  DNS_LISTEN: { default: null, runtime: false },
   EGRESS_CLIENTS: { default: null, runtime: false },
   EGRESS_CONNECT_TIMEOUT: { default: '10s', runtime: false },
   EGRESS_IDLE_TIMEOUT: { default: '5m', runtime: false },
   EGRESS_MODE: { default: 'enforce', runtime: true },
+  EGRESS_REQUIRE_SNI: { default: 'true', runtime: false },
   EGRESS_MAX_CONNECTIONS: { default: '256', runtime: true },
   ADMIN_LISTEN: { default: '127.0.0.1:9090', runtime: false },
   ADMIN_TOKEN: { default: null, runtime: false },
@@ -30,12 +34,15 @@ export type VariableName = keyof typeof VARIABLES;
 /** EGRESS_ALLOW, EGRESS_DENY, and the same with a group behind them. */
 export const RULE_LIST = /^EGRESS_(ALLOW|DENY)(?:_([A-Z0-9_]+))?$/;
 
+/** EGRESS_MAX_UPLOAD, and the same with a group behind it. */
+export const UPLOAD_LIMIT = /^EGRESS_MAX_UPLOAD(?:_([A-Z0-9_]+))?$/;
+
 /** In the environment, a name that begins like ours and is none of ours is a slip of the pen. */
 const OWN_PREFIX = /^(?:EGRESS|INGRESS|DNS|ADMIN)_/;
 
 /** Whether the program has such a variable. */
 export function isKnown(name: string): boolean {
-  return Object.hasOwn(VARIABLES, name) || RULE_LIST.test(name);
+  return Object.hasOwn(VARIABLES, name) || isGrouped(name);
 }
 
 /** Whether a variable of the environment is one of ours, or looks like one. */
@@ -46,7 +53,10 @@ export function isOurs(name: string): boolean {
 /** Whether it may change at run time, and so belongs in the file where there is one. */
 export function isRuntime(name: string): boolean {
   return (
-    RULE_LIST.test(name) ||
-    (Object.hasOwn(VARIABLES, name) && VARIABLES[name as VariableName].runtime)
+    isGrouped(name) || (Object.hasOwn(VARIABLES, name) && VARIABLES[name as VariableName].runtime)
   );
+}
+
+function isGrouped(name: string): boolean {
+  return RULE_LIST.test(name) || UPLOAD_LIMIT.test(name);
 }

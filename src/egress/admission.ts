@@ -1,15 +1,18 @@
-import type { DecisionLog } from '../log/decision-log.ts';
+import type { Lookup } from '../dns/lookups.ts';
+import { type DecisionLog, newId } from '../log/decision-log.ts';
 import type { ClientList } from '../net/client-list.ts';
 import { DialError, deadline, dialAny } from '../net/dial.ts';
 import type { Resolve } from '../net/resolve.ts';
 import {
   decideAddresses,
+  decideLookup,
   decideTarget,
   type IsForbidden,
   type Policy,
   type Reason,
   type Verdict,
 } from '../policy/decide.ts';
+import { type Host, parseHost } from '../policy/host.ts';
 import type { Target } from '../policy/target.ts';
 import type { Attempt } from './attempt.ts';
 import { Passage } from './passage.ts';
@@ -50,8 +53,8 @@ export class Admissions {
     const progress = new Progress(attempt, this.#options.log);
     progress.readTarget();
     if (!(await clients.allows(attempt.client))) return progress.deny(denial('client_not_allowed'));
-    const { target } = progress;
-    if (target === null) return progress.deny(denial('bad_target'));
+    const { target, fault } = progress;
+    if (target === null) return progress.deny(denial(fault?.reason ?? 'bad_target'), fault?.error);
     const verdict = decideTarget(this.#options.policy, target, this.#isForbidden);
     if (verdict.decision === 'deny') return progress.deny(verdict);
     if (this.#open >= maxConnections) return progress.deny(denial('too_many_connections'));
@@ -64,6 +67,43 @@ export class Admissions {
     } finally {
       if (!admitted) this.#open -= 1;
     }
+  }
+
+  /**
+   * Decides about a look-up: nothing is looked up for it, and nothing dialled. The names that the
+   * proxy answers for itself are no matter of the rules, nor of the log.
+   */
+  async admitLookup({ name, type, client, own }: Lookup): Promise<Verdict> {
+    const host = parseHost(name);
+    const verdict = await this.#decideLookup(host, client, own);
+    if (own && verdict.decision === 'allow') return verdict;
+    this.#options.log.decide({
+      event: 'egress',
+      decision: verdict.decision,
+      reason: verdict.reason,
+      rule: verdict.rule,
+      via: 'dns',
+      method: type,
+      host: host?.host ?? name,
+      port: null,
+      address: null,
+      client,
+      id: newId(),
+    });
+    return verdict;
+  }
+
+  async #decideLookup(host: Host | null, client: string | null, own: boolean): Promise<Verdict> {
+    if (!(await this.allows(client))) return denial('client_not_allowed');
+    if (own) return { decision: 'allow', reason: null, rule: null };
+    return host?.kind === 'name'
+      ? decideLookup(this.#options.policy, host.host)
+      : denial('bad_target');
+  }
+
+  /** Whether an address may use egress at all: for those who would have to wait for what it sends. */
+  allows(client: string | null): Promise<boolean> {
+    return this.#options.clients.allows(client);
   }
 
   async #connect(
@@ -92,6 +132,7 @@ export class Admissions {
       return new Passage({
         target,
         socket,
+        verdict: final,
         recorded: progress.record(final, address),
         log: this.#options.log,
         onEnd: () => {

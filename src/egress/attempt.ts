@@ -8,27 +8,29 @@ import type { Target } from '../policy/target.ts';
 export interface Attempt {
   via: Via;
   method: string | null;
-  /** The target as it was sent. */
-  text: string;
+  /** The target as it was sent; null: none was. */
+  text: string | null;
   /** Reads it. Throws TargetError. */
   parse: () => Target;
   /** Canonical address, or null. */
   client: string | null;
   /** Calls back if the client goes away or has gone; returns what unsubscribes. */
   onGone: (callback: () => void) => () => void;
+  /** It came with Encrypted Client Hello. */
+  ech?: true;
 }
 
-/** The attempt that an HTTP request makes. */
+/** The attempt that a request on a connection makes. */
 export function attemptOf(
   via: Via,
-  request: IncomingMessage,
+  request: Pick<IncomingMessage, 'method' | 'url'>,
   client: Socket,
   parse: () => Target,
 ): Attempt {
   return {
     via,
     method: request.method ?? null,
-    text: request.url ?? '',
+    text: request.url || null,
     parse,
     client: peerAddress(client.remoteAddress),
     onGone: (callback) => {

@@ -2,25 +2,38 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { formatAnswer } from '../http/answer.ts';
 import { endWith } from '../http/last-answer.ts';
-import { splice } from '../net/splice.ts';
-import { parseAuthority } from '../policy/target.ts';
+import { closeNow } from '../net/reset.ts';
+import { judgeServerName, needsServerName, parseAuthority } from '../policy/target.ts';
+import { readHello } from '../tls/read-hello.ts';
+import { turnAway } from '../tls/turn-away.ts';
 import type { Admissions } from './admission.ts';
 import { attemptOf } from './attempt.ts';
+import type { Passage } from './passage.ts';
+import { carry } from './tunnel.ts';
+
+export interface ConnectOptions {
+  /** A tunnel to port 443 of a name must begin with a ClientHello that has this name. */
+  requireSni: boolean;
+  /** Milliseconds for it. */
+  helloTimeout: number;
+  /** Milliseconds. */
+  idleTimeout: number;
+}
 
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n';
 
 /**
  * A tunnel (RFC 9110, section 9.3.6):
  *
- *     whisper ── CONNECT host:port ─▶ admit ─▶ 200 ─▶ bytes ◀═▶ target
+ *     whisper ── CONNECT host:port ─▶ admit ─▶ 200 ─▶ ClientHello for host? ─▶ bytes ◀═▶ target
+ *                                       │                   └────▶ alert or reset
  *                                       └────▶ 4xx, 5xx and the end
  *
  * @param head what came together with the request; it leaves only after the 200.
- * @param idleTimeout milliseconds.
  */
 export async function handleConnect(
   admissions: Admissions,
-  idleTimeout: number,
+  options: ConnectOptions,
   request: IncomingMessage,
   client: Socket,
   head: Buffer,
@@ -33,8 +46,38 @@ export async function handleConnect(
     endWith(client, formatAnswer(admission.answer));
     return;
   }
-  const { socket } = admission;
   client.write(ESTABLISHED);
-  if (head.length > 0) socket.write(head);
-  admission.end(await splice(client, socket, idleTimeout));
+  const checked = options.requireSni && needsServerName(admission.target);
+  const first = checked
+    ? await readNamedHello(admission, options.helloTimeout, client, head)
+    : head;
+  if (first !== null) await carry(admission, client, first, options.idleTimeout);
+}
+
+/** Reads a ClientHello that names the target. @returns it; null if none came, and the tunnel has ended. */
+async function readNamedHello(
+  passage: Passage,
+  timeout: number,
+  client: Socket,
+  head: Buffer,
+): Promise<Buffer | null> {
+  const read = await readHello(client, head, timeout);
+  if ('hello' in read && read.hello.ech) passage.noteEch();
+  const reason =
+    'hello' in read ? judgeServerName(read.hello.serverNames, passage.target) : 'no_sni';
+  if (reason === null) return read.bytes;
+  // Who went away without a word was not denied anything.
+  const silent = read.bytes.length === 0 && 'fault' in read && read.fault === 'hello_cut_off';
+  if (!silent) {
+    passage.revoke(reason, {
+      ...('fault' in read ? { error: read.fault } : {}),
+      ...(reason === 'sni_mismatch' && 'hello' in read
+        ? { sni: read.hello.serverNames.join(' ') }
+        : {}),
+    });
+  }
+  turnAway(client, 'hello' in read ? 'unrecognized_name' : null);
+  await closeNow(passage.socket);
+  passage.end(silent ? 'ECANCELED' : reason);
+  return null;
 }

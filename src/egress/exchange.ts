@@ -1,7 +1,8 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { endToEnd, type RawHeaders, values } from '../http/headers.ts';
+import { endToEnd, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { discardBody } from '../http/last-answer.ts';
+import { UploadMeter } from '../net/upload-meter.ts';
 import { formatHostPort } from '../policy/host.ts';
 import type { Target } from '../policy/target.ts';
 
@@ -16,6 +17,10 @@ export interface ExchangeOptions {
   idleTimeout: number;
   /** This proxy's name in Via. */
   pseudonym: string;
+  /** Bytes that the client may send, header included; null: any number. */
+  maxUpload: number | null;
+  /** The client waits for a 100 before it sends the body. */
+  expectsContinue: boolean;
 }
 
 /** An exchange that did not come to its end; `code` is the system's, the parser's, or our own. */
@@ -28,6 +33,8 @@ export class ExchangeError extends Error {
   }
 }
 
+/** What the chunked coding puts around the bytes of a chunk, at most (RFC 9112, section 7.1). */
+const CHUNK_FRAME = 12;
 const HTTP_DEFAULT_PORT = 80;
 /** Rebuilt here: the target decides about the host, the message as it was read about its framing. */
 const REBUILT = new Set(['host', 'content-length']);
@@ -46,12 +53,20 @@ export function exchange(
   response: ServerResponse,
 ): Promise<void> {
   const client = request.socket;
+  const headers = requestHeaders(request, options);
+  const meter = new UploadMeter(options.maxUpload);
+  // Before anything is sent, where the request says how much it is going to be.
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (!meter.take(headLength(request, options, headers) + announced)) {
+    return Promise.reject(new ExchangeError('upload_limit'));
+  }
+  if (options.expectsContinue) response.writeContinue();
   return new Promise<void>((resolve, reject) => {
     const outgoing = httpRequest({
       createConnection: () => options.socket,
       method: request.method,
       path: options.path,
-      headers: requestHeaders(request, options) as never,
+      headers: headers as never,
     });
     outgoing.maxHeadersCount = 0;
     let answer: IncomingMessage | undefined;
@@ -89,8 +104,15 @@ export function exchange(
       }
     });
     // A body goes only behind a field that frames it: else it would be read as the next request.
-    if (framing(request).length > 0) request.pipe(outgoing);
-    else outgoing.end();
+    if (framing(request).length === 0) outgoing.end();
+    else {
+      if (announced === 0) {
+        request.on('data', (bytes: Buffer) => {
+          if (!meter.take(bytes.length + CHUNK_FRAME)) fail({ code: 'upload_limit' });
+        });
+      }
+      request.pipe(outgoing);
+    }
   });
 }
 
@@ -126,6 +148,17 @@ function requestHeaders(
     'Via',
     `${request.httpVersion} ${pseudonym}`,
   ];
+}
+
+/** Bytes of the request's header as it leaves, or a few more: Node adds a Connection field. */
+function headLength(
+  { method = '' }: IncomingMessage,
+  { path }: ExchangeOptions,
+  headers: RawHeaders,
+): number {
+  const line = `${method} ${path} HTTP/1.1\r\nConnection: keep-alive\r\n\r\n`;
+  const fields = pairs(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  return line.length + fields.join('').length;
 }
 
 function hostField({ host, port }: Target): string {

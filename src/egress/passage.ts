@@ -1,11 +1,15 @@
 import type { Socket } from 'node:net';
+import type { Answer } from '../http/answer.ts';
 import type { DecisionLog, EndTotals, Recorded } from '../log/decision-log.ts';
+import type { Reason, Verdict } from '../policy/decide.ts';
 import type { Target } from '../policy/target.ts';
+import { answerTo } from './answer.ts';
 
 /** What a passage is made of. */
 export interface PassageParts {
   target: Target;
   socket: Socket;
+  verdict: Verdict;
   recorded: Recorded;
   log: DecisionLog;
   /** Called once, when it is over. */
@@ -20,14 +24,37 @@ export class Passage {
   readonly admitted = true;
   readonly target: Target;
   readonly socket: Socket;
+  /** Bytes that the client may send; null: any number. */
+  readonly maxUpload: number | null;
   readonly #parts: PassageParts;
   readonly #started = performance.now();
+  #ech: boolean;
   #ended = false;
 
   constructor(parts: PassageParts) {
     this.target = parts.target;
     this.socket = parts.socket;
+    this.maxUpload = parts.verdict.maxUpload ?? null;
+    this.#ech = parts.recorded.record.ech ?? false;
     this.#parts = parts;
+  }
+
+  /** Notes that its ClientHello has Encrypted Client Hello, for the log. */
+  noteEch(): void {
+    this.#ech = true;
+  }
+
+  /**
+   * Takes the admission back: logged as a denial of its own, with the same id and what has gone
+   * through so far.
+   * @param details the error's code and the server name that was sent, for the log.
+   * @returns what the client is told, where it still can be.
+   */
+  revoke(reason: Reason, details: { error?: string; sni?: string } = {}): Answer {
+    const { target, verdict, recorded, log } = this.#parts;
+    const denial: Verdict = { decision: 'deny', reason, rule: verdict.rule };
+    log.decide({ ...recorded.record, ...denial, ...details }, this.#totals());
+    return answerTo(denial, target, details.error);
   }
 
   /** Logs its end. @param error why it ended, if not in good order. */
@@ -46,6 +73,7 @@ export class Passage {
       bytes_out: this.socket.bytesWritten,
       bytes_in: this.socket.bytesRead,
       duration_ms: Math.round(performance.now() - this.#started),
+      ...(this.#ech ? { ech: true } : {}),
     };
   }
 }

@@ -5,7 +5,7 @@ import {
   newId,
   type Recorded,
 } from '../log/decision-log.ts';
-import type { Verdict } from '../policy/decide.ts';
+import type { Reason, Verdict } from '../policy/decide.ts';
 import { type Target, TargetError } from '../policy/target.ts';
 import { answerTo } from './answer.ts';
 import type { Attempt } from './attempt.ts';
@@ -13,6 +13,7 @@ import type { Attempt } from './attempt.ts';
 /** An attempt that got nowhere, and what the client is told. */
 export interface Refusal {
   admitted: false;
+  reason: Reason;
   answer: Answer;
 }
 
@@ -23,7 +24,8 @@ export class Progress {
   address: string | null = null;
   readonly #attempt: Attempt;
   readonly #log: DecisionLog;
-  #fault: string | undefined;
+  /** What is wrong with the target, where it could not be read. */
+  fault: TargetError | null = null;
 
   constructor(attempt: Attempt, log: DecisionLog) {
     this.#attempt = attempt;
@@ -35,12 +37,12 @@ export class Progress {
       this.target = this.#attempt.parse();
     } catch (error) {
       if (!(error instanceof TargetError)) throw error;
-      this.#fault = error.message;
+      this.fault = error;
     }
   }
 
   record(verdict: Verdict, address: string | null, error?: string): Recorded {
-    const { via, method, text, client } = this.#attempt;
+    const { via, method, text, client, ech } = this.#attempt;
     const { decision, reason, rule } = verdict;
     const record: DecisionRecord = {
       event: 'egress',
@@ -55,12 +57,18 @@ export class Progress {
       client,
       id: newId(),
       ...(error === undefined ? {} : { error }),
+      ...(ech ? { ech } : {}),
     };
     return this.#log.decide(record);
   }
 
   deny(verdict: Verdict, error?: string): Refusal {
     this.record(verdict, verdict.address ?? this.address, error);
-    return { admitted: false, answer: answerTo(verdict, this.target, error ?? this.#fault) };
+    const reason = verdict.reason ?? 'bad_target';
+    return {
+      admitted: false,
+      reason,
+      answer: answerTo(verdict, this.target, this.fault?.message ?? error),
+    };
   }
 }

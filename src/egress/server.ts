@@ -3,30 +3,39 @@ import type { Socket } from 'node:net';
 import { formatAnswer } from '../http/answer.ts';
 import { endWith } from '../http/last-answer.ts';
 import { limitPipelining } from '../http/pipeline.ts';
-import { type DecisionLog, newId } from '../log/decision-log.ts';
+import type { DecisionLog, Via } from '../log/decision-log.ts';
 import type { Logger } from '../log/logger.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
-import { handleConnect } from './connect.ts';
-import { type ForwardOptions, handleForward } from './forward.ts';
+import { type ConnectOptions, handleConnect } from './connect.ts';
+import { limitConnections } from './drops.ts';
+import { readForward } from './forward.ts';
+import { handleRequest } from './request.ts';
+import { readTransparent, refuseConnect } from './transparent-http.ts';
 
 // A host name has 253 characters, but whoever tries a target of 60 KB is to be found in the log.
 const MAX_HEADER_BYTES = 65_536;
 const HEADERS_TIMEOUT_MS = 10_000;
 const TIMEOUT_CHECK_MS = 1_000;
-/** Connections beyond the limit that are still told so, before they are dropped unheard. */
-const REFUSED_AT_ONCE = 64;
 
-/** What an egress listener needs beside the admissions that all of them share. */
-export interface EgressServerOptions extends ForwardOptions {
+/** What an egress listener for HTTP needs beside the admissions that all of them share. */
+export interface EgressServerOptions extends ConnectOptions {
+  /** For programs that know of no proxy: requests in origin-form, and no tunnels. */
+  transparent: boolean;
+  /** This proxy's name in Via. */
+  pseudonym: string;
   maxConnections: number;
   log: DecisionLog;
   logger: Logger;
 }
 
-/** The forward proxy, not listening yet: CONNECT tunnels and absolute-form HTTP. */
+/** A forward proxy (CONNECT tunnels and absolute-form HTTP) or a transparent one, not listening yet. */
 export function createEgressServer(admissions: Admissions, options: EgressServerOptions): Server {
+  const { transparent, idleTimeout, pseudonym } = options;
+  const via = transparent ? 'transparent_http' : 'http';
+  const read = transparent ? readTransparent : readForward;
+  const requestOptions = { via, read, idleTimeout, pseudonym } as const;
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -46,7 +55,7 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
   });
   // Node shows no more than 1000 fields otherwise, while its parser heeds those behind them too.
   server.maxHeadersCount = 0;
-  server.maxConnections = options.maxConnections + REFUSED_AT_ONCE;
+  limitConnections(server, options.maxConnections, via, options.log);
 
   // Whatever is wrong here is our own fault: the client loses its connection, and gets nowhere.
   const orDestroy = (work: Promise<void>, socket: Socket) => {
@@ -62,14 +71,20 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
       if (request.socket.writableEnded) return;
       answering.set(request.socket, response);
       const { socket } = request;
-      orDestroy(handleForward(admissions, options, request, response, expectsContinue), socket);
+      orDestroy(
+        handleRequest(admissions, requestOptions, request, response, expectsContinue),
+        socket,
+      );
     });
   };
   server.on('request', forward(false));
   server.on('checkContinue', forward(true));
   server.on('checkExpectation', forward(false));
   server.on('connect', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    orDestroy(handleConnect(admissions, options.idleTimeout, request, socket, head), socket);
+    const work = transparent
+      ? refuseConnect(admissions, request, socket)
+      : handleConnect(admissions, options, request, socket, head);
+    orDestroy(work, socket);
   });
   const unreadable = new WeakSet<Socket>();
   server.on('clientError', (error: ParserError, socket: Socket) => {
@@ -81,23 +96,7 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
       const answer = answering.get(socket);
       // Within another answer this one would be taken for a part of it.
       if (answer && !answer.writableFinished) endUnanswered(socket);
-      else orDestroy(refuseUnreadable(admissions, error, socket), socket);
-    });
-  });
-  server.on('drop', (data) => {
-    const client = data?.remoteAddress;
-    options.log.decide({
-      event: 'egress',
-      decision: 'deny',
-      reason: 'too_many_connections',
-      rule: null,
-      via: 'http',
-      method: null,
-      host: null,
-      port: null,
-      address: null,
-      client: peerAddress(client),
-      id: newId(),
+      else orDestroy(refuseUnreadable(admissions, via, error, socket), socket);
     });
   });
   return server;
@@ -112,6 +111,7 @@ type ParserError = NodeJS.ErrnoException & { rawPacket?: Buffer };
 /** What Node's parser refuses is a malformed target like any other: an answer, and a line in the log. */
 async function refuseUnreadable(
   admissions: Admissions,
+  listener: Via,
   error: ParserError,
   socket: Socket,
 ): Promise<void> {
@@ -125,7 +125,7 @@ async function refuseUnreadable(
   const [, method = null, text = start] =
     /^([A-Z]{1,20}) ([^\r\n]*?)(?: HTTP\/[\d.]*)?(?:\r|\n|$)/.exec(start) ?? [];
   const admission = await admissions.admit({
-    via: method === 'CONNECT' ? 'connect' : 'http',
+    via: listener === 'http' && method === 'CONNECT' ? 'connect' : listener,
     method,
     text,
     parse: () => {

@@ -7,7 +7,7 @@ const LINGER_MS = 2_000;
  * Writes the last answer of a connection and closes it. What the peer still sends is read and thrown
  * away for a moment: closing on unread bytes would reset the connection and take the answer along.
  */
-export function endWith(socket: Socket, answer: string): void {
+export function endWith(socket: Socket, answer: string | Buffer): void {
   socket.end(answer);
   const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('close', () => clearTimeout(timer));

@@ -89,7 +89,7 @@ async function relay(
     }
     client.write(formatSwitch(answer, headers), 'latin1');
     socket.unshift(head);
-    await splice(client, socket, 0);
+    await splice(client, socket, { idleTimeout: 0 });
   } catch (error) {
     if (error instanceof ForeignRedirectError) {
       logIngress(options.log, request, 'foreign_redirect', error.message);

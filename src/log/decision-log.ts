@@ -3,7 +3,7 @@ import type { Decision, Reason } from '../policy/decide.ts';
 import type { Logger } from './logger.ts';
 import { printable } from './printable.ts';
 
-export type Via = 'connect' | 'http';
+export type Via = 'connect' | 'http' | 'tls' | 'transparent_http' | 'dns';
 
 /** A decision, as the log shows it. */
 export interface DecisionRecord {
@@ -21,6 +21,10 @@ export interface DecisionRecord {
   id: string;
   /** The error's code, where one is behind the reason. */
   error?: string;
+  /** The server name that a ClientHello gave, where it was not the target's. */
+  sni?: string;
+  /** A ClientHello with Encrypted Client Hello: the name that counts is the outer one. */
+  ech?: true;
 }
 
 /** What a connection has carried when it ends. */
@@ -32,6 +36,8 @@ export interface EndTotals {
   duration_ms: number;
   /** Why it ended, if not in good order. */
   error?: string;
+  /** As in the decision. */
+  ech?: true;
 }
 
 /** A decision that was recorded; to be handed back when its connection ends. */
@@ -58,6 +64,7 @@ const WINDOW_MS = 10_000;
 const EGRESS_LINES = 200;
 const INGRESS_LINES = 20;
 const LAST_ENDS_MS = 1_000;
+const NOTHING: EndTotals = { bytes_out: 0, bytes_in: 0, duration_ms: 0 };
 
 /**
  * The decision log. Whoever is behind the proxy decides how many requests there are, but not how
@@ -83,23 +90,27 @@ export class DecisionLog {
     this.#logAllowed = logAllowed;
   }
 
-  /** Records a decision; it is written or counted when this returns. */
-  decide(decision: DecisionRecord): Recorded {
+  /**
+   * Records a decision; it is written or counted when this returns.
+   * @param totals what its connection has carried, where it was let through before.
+   */
+  decide(decision: DecisionRecord, totals: EndTotals | null = null): Recorded {
     const record = bounded(decision);
-    if (record.decision !== 'deny') this.#open += 1;
+    // A look-up has no end.
+    if (record.decision !== 'deny' && record.via !== 'dns') this.#open += 1;
     if (record.decision === 'allow' && !this.#logAllowed) return { record, place: 'hidden' };
     const key = foldKey(record);
     const fold = this.#folds.get(key);
     if (fold) {
-      fold.repeated += 1;
+      add(fold, 1, totals);
       return { record, place: 'repeat' };
     }
     const level = record.decision === 'allow' ? 'info' : 'warn';
-    if (this.#write(level, record)) {
-      this.#openFold(key, { fields: record, level, repeated: 0, totals: null });
+    if (this.#write(level, { ...record, ...totals })) {
+      this.#openFold(key, { fields: record, level, repeated: 0, totals: totals && NOTHING });
       return { record, place: 'line' };
     }
-    this.#overflow(record, level, 1, null);
+    this.#overflow(record, level, 1, totals);
     return { record, place: 'overflow' };
   }
 
@@ -215,13 +226,15 @@ function add(fold: Fold, repeated: number, totals: EndTotals | null): void {
     bytes_out: fold.totals.bytes_out + totals.bytes_out,
     bytes_in: fold.totals.bytes_in + totals.bytes_in,
     duration_ms: fold.totals.duration_ms + totals.duration_ms,
+    ...(fold.totals.ech || totals.ech ? { ech: true } : {}),
   };
 }
 
 function bounded(record: DecisionRecord): DecisionRecord {
-  const { host, method } = record;
+  const { host, method, sni } = record;
   return {
     ...record,
+    ...(sni === undefined ? {} : { sni: printable(sni) }),
     host: host === null ? null : printable(host),
     method: method === null ? null : printable(method),
   };

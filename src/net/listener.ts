@@ -1,6 +1,6 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
-import type { Server } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { Server as HttpServer } from 'node:http';
+import { connect, type Server, type Socket } from 'node:net';
 import { formatListenAddress, type ListenAddress } from '../config/values.ts';
 
 /** A listener that cannot listen; the message is a sentence that names its variable. */
@@ -11,7 +11,7 @@ export class ListenError extends Error {
 const IDLE_CHECK_MS = 100;
 
 /**
- * An HTTP server with the sockets that it has open, those included that HTTP has handed over
+ * A server with the sockets that it has open, those included that HTTP has handed over
  * (CONNECT, upgrade), of which Node's own `closeAllConnections` no longer knows.
  */
 export class Listener {
@@ -61,7 +61,10 @@ export class Listener {
   async stop(timeout: number): Promise<void> {
     if (!this.#server.listening) return;
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    const idle = setInterval(() => this.#server.closeIdleConnections(), IDLE_CHECK_MS);
+    const server = this.#server;
+    const idle = setInterval(() => {
+      if (server instanceof HttpServer) server.closeIdleConnections();
+    }, IDLE_CHECK_MS);
     const end = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, timeout);

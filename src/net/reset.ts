@@ -19,3 +19,11 @@ export function reset(socket: Socket): void {
     socket.destroy();
   }
 }
+
+/** Closes a connection at once, and waits until it is: only then its byte counts are final. */
+export async function closeNow(socket: Socket): Promise<void> {
+  if (socket.closed) return;
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.destroy();
+  await closed;
+}

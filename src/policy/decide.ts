@@ -1,5 +1,5 @@
 import { classifyAddress } from './addresses.ts';
-import { findAddressRule, findRule, type Rule } from './rules.ts';
+import { findAddressRule, findNameRules, findRule, type Rule } from './rules.ts';
 import type { Target } from './target.ts';
 
 export type Decision = 'allow' | 'deny' | 'would_deny';
@@ -10,6 +10,9 @@ export type Reason =
   | 'deny_rule'
   | 'non_public_address'
   | 'bad_target'
+  | 'sni_mismatch'
+  | 'no_sni'
+  | 'upload_limit'
   | 'too_many_connections'
   | 'dns_error'
   | 'connect_failed'
@@ -25,6 +28,8 @@ export interface Verdict {
   final?: boolean;
   /** The address that was denied, where it was one of those that a name resolves to. */
   address?: string;
+  /** Bytes that the client may send to the target on this connection; without it, any number. */
+  maxUpload?: number;
 }
 
 /** The rules in force. */
@@ -32,6 +37,11 @@ export interface Policy {
   allow: readonly Rule[];
   deny: readonly Rule[];
   mode: 'enforce' | 'report';
+  maxUpload: {
+    /** Bytes on one connection, for every rule whose group has no limit of its own; null: any number. */
+    default: number | null;
+    groups: Readonly<Record<string, number>>;
+  };
 }
 
 /** Tells whether an address and port may never be reached: the proxy's own listeners, its clients. */
@@ -45,16 +55,30 @@ export function decideTarget(policy: Policy, target: Target, isForbidden: IsForb
   const denied = findRule(policy.deny, target);
   if (denied) return deny('deny_rule', denied);
   const allowed = findRule(policy.allow, target);
-  const verdict: Verdict = allowed
-    ? { decision: 'allow', reason: null, rule: allowed.label }
-    : {
-        decision: policy.mode === 'report' ? 'would_deny' : 'deny',
-        reason: 'not_allowed',
-        rule: null,
-      };
+  const verdict = allowed ? allow(policy, allowed) : notAllowed(policy);
   return target.kind === 'address'
     ? decideAddresses(policy, verdict, [target.host], target.port, isForbidden)
     : verdict;
+}
+
+/**
+ * Decides about a look-up: a name that could be let through on some port is answered, since only the
+ * connection tells which port it is for. Nothing is looked up for it.
+ * @param name canonical.
+ */
+export function decideLookup(policy: Policy, name: string): Verdict {
+  const candidates = findNameRules(policy.allow, name);
+  const denials = findNameRules(policy.deny, name);
+  const denialOf = (port: number | null) =>
+    denials.find((rule) => rule.port === null || rule.port === port);
+  const allowed = candidates.find(({ port }) => denialOf(port) === undefined);
+  if (allowed) return allow(policy, allowed);
+  const everywhere = denialOf(null);
+  if (everywhere) return deny('deny_rule', everywhere);
+  const [candidate] = candidates;
+  return candidate && policy.mode === 'enforce'
+    ? deny('deny_rule', denialOf(candidate.port))
+    : notAllowed(policy);
 }
 
 /**
@@ -80,6 +104,26 @@ export function decideAddresses(
     }
   }
   return verdict;
+}
+
+function allow(policy: Policy, { label, group }: Rule): Verdict {
+  return { decision: 'allow', reason: null, rule: label, ...uploadLimit(policy, group) };
+}
+
+function notAllowed(policy: Policy): Verdict {
+  if (policy.mode === 'enforce') return deny('not_allowed');
+  return {
+    decision: 'would_deny',
+    reason: 'not_allowed',
+    rule: null,
+    ...uploadLimit(policy, null),
+  };
+}
+
+function uploadLimit({ maxUpload }: Policy, group: string | null): { maxUpload?: number } {
+  const ofGroup = group === null ? undefined : maxUpload.groups[group];
+  const limit = ofGroup ?? maxUpload.default;
+  return limit === null ? {} : { maxUpload: limit };
 }
 
 function deny(reason: Reason, rule?: Rule): Verdict {

@@ -28,6 +28,8 @@ export function explainDenial(verdict: Verdict, target: Target | null): string {
 }
 
 const OTHER: Partial<Record<Reason, string>> = {
+  upload_limit:
+    "More bytes were to be sent on one connection than EGRESS_MAX_UPLOAD, or that of the rule's group, lets through.",
   too_many_connections:
     'Too many connections are open. Try again later, or raise EGRESS_MAX_CONNECTIONS.',
   client_not_allowed:

@@ -56,6 +56,11 @@ export function findRule(rules: readonly Rule[], target: Target): Rule | undefin
     : rules.find((rule) => portMatches(rule, target.port) && nameMatches(rule, target.host));
 }
 
+/** Every name rule that matches a name on some port. */
+export function findNameRules(rules: readonly Rule[], name: string): Rule[] {
+  return rules.filter((rule) => nameMatches(rule, name));
+}
+
 /** The first address rule that covers an address and port; a deny rule, in whatever form it comes. */
 export function findAddressRule(
   rules: readonly Rule[],

@@ -129,3 +129,12 @@ export function answerOverTime(bytes: Buffer): { answer: HelloResult; at: number
   }
   return { answer, at };
 }
+
+/** A ClientHello as raw clients send it, one character for each byte. */
+export function clientHello({ names, ech = false }: { names: string[]; ech?: boolean }): string {
+  const extensions = [
+    ...(names.length > 0 ? [serverName(...names)] : []),
+    ...(ech ? [extension(ENCRYPTED_CLIENT_HELLO, Buffer.alloc(10))] : []),
+  ];
+  return hello({ extensions }).toString('latin1');
+}

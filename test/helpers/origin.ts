@@ -16,6 +16,7 @@ export interface Origin {
 export function startTarget(
   onConnection: (socket: Socket, index: number) => void = () => undefined,
   host = '127.0.0.1',
+  port = 0,
 ): Promise<Origin> {
   const received: string[] = [];
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -25,7 +26,7 @@ export function startTarget(
     });
     onConnection(socket, index);
   });
-  return start(server, host, received);
+  return start(server, host, received, port);
 }
 
 /** A target that answers whatever request it gets with the same bytes, and does no more. */
@@ -64,13 +65,18 @@ export function connectionOf(origin: Origin, index = 0): Promise<Socket> {
 }
 
 /** Lets a server listen on loopback until the test ends. */
-export async function start(server: Server, host: string, received: string[]): Promise<Origin> {
+export async function start(
+  server: Server,
+  host: string,
+  received: string[],
+  port = 0,
+): Promise<Origin> {
   const sockets: Socket[] = [];
   server.on('connection', (socket: Socket) => {
     socket.on('error', () => undefined);
     sockets.push(socket);
   });
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  await new Promise<void>((resolve) => server.listen(port, host, resolve));
   cleanUp(async () => {
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));

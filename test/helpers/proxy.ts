@@ -14,7 +14,8 @@ export interface TestProxy {
   /** The egress listener's. */
   port: number;
   url: string;
-  ports: { ingress: number; admin: number };
+  /** The other listeners'; 0 for those that are off. */
+  ports: { ingress: number; admin: number; tls: number; http: number; dns: number };
   /** Every line of the log, as it was written. */
   texts: string[];
   /** The names that were looked up, in order. */
@@ -47,7 +48,7 @@ export async function startProxy(
   };
   const logger = createLogger('info', { write: (text) => texts.push(text) });
   const sidecar = new Sidecar(readConfig({ ...DEFAULTS, ...env }), logger, resolve);
-  const { ingress, egress, admin } = await sidecar.start();
+  const { ingress, egress, admin, egress_tls, egress_http, dns } = await sidecar.start();
   let stopped: Promise<void> | undefined;
   const stop = () => (stopped ??= sidecar.stop());
   cleanUp(stop);
@@ -56,7 +57,13 @@ export async function startProxy(
   return {
     port: egress.port,
     url: `http://127.0.0.1:${egress.port}`,
-    ports: { ingress: ingress.kind === 'tcp' ? ingress.port : 0, admin: admin.port },
+    ports: {
+      ingress: ingress.kind === 'tcp' ? ingress.port : 0,
+      admin: admin.port,
+      tls: egress_tls?.port ?? 0,
+      http: egress_http?.port ?? 0,
+      dns: dns?.port ?? 0,
+    },
     texts,
     lookups,
     decisions: () => events('egress'),

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type Origin, start } from './origin.ts';
 import { cleanUp } from './proxy-cleanup.ts';
 
-/** A certificate for `origin.test` that signs itself. */
+/** A certificate that signs itself. */
 export interface Certificate {
   key: string;
   cert: string;
@@ -14,25 +14,29 @@ export interface Certificate {
   path: string;
 }
 
-/** Makes a certificate that is gone after the test; needs openssl. */
-export function createCertificate(): Certificate {
+/** Makes a certificate for a name that is gone after the test; needs openssl. */
+export function createCertificate(name = 'origin.test'): Certificate {
   const folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
   cleanUp(() => rmSync(folder, { recursive: true }));
   const [keyPath, path] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const name = ['-subj', '/CN=origin.test', '-addext', 'subjectAltName=DNS:origin.test'];
+  const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`];
   const files = ['-keyout', keyPath, '-out', path];
-  execFileSync('openssl', ['req', '-x509', ...key, ...name, '-days', '2', ...files], {
+  execFileSync('openssl', ['req', '-x509', ...key, ...subject, '-days', '2', ...files], {
     stdio: 'ignore',
   });
   return { key: readFileSync(keyPath, 'utf8'), cert: readFileSync(path, 'utf8'), path };
 }
 
 /** An HTTPS server on loopback that answers with what it was sent, method and path first. */
-export function startEchoTls({ key, cert }: Certificate): Promise<Origin> {
+export function startEchoTls(
+  { key, cert }: Certificate,
+  host = '127.0.0.1',
+  port = 0,
+): Promise<Origin> {
   const server = createServer({ key, cert }, (request, response) => {
     response.write(`${request.method} ${request.url} `);
     request.pipe(response);
   });
-  return start(server, '127.0.0.1', []);
+  return start(server, host, [], port);
 }

@@ -1,0 +1,103 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Answer, formatAnswer } from '../http/answer.ts';
+import { endWith } from '../http/last-answer.ts';
+import type { Via } from '../log/decision-log.ts';
+import { reset } from '../net/reset.ts';
+import { type Target, TargetError } from '../policy/target.ts';
+import type { Admissions } from './admission.ts';
+import { answerToFailure } from './answer.ts';
+import { attemptOf } from './attempt.ts';
+import { ExchangeError, exchange, isPlainlyFramed } from './exchange.ts';
+
+/** A target, and the origin-form to send there. */
+export interface HttpTarget {
+  target: Target;
+  path: string;
+}
+
+export interface RequestOptions {
+  via: Via;
+  /** Reads where the request wants to go. Throws TargetError. */
+  read: (request: IncomingMessage) => HttpTarget;
+  /** Milliseconds. */
+  idleTimeout: number;
+  /** This proxy's name in Via. */
+  pseudonym: string;
+}
+
+/**
+ * A plain HTTP request, however its target is read (`forward`, `transparent-http`): one connection to
+ * the target for each.
+ * @param expectsContinue the client waits for a 100 before it sends the body.
+ */
+export async function handleRequest(
+  admissions: Admissions,
+  options: RequestOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  expectsContinue: boolean,
+): Promise<void> {
+  const attempt = attemptOf(
+    options.via,
+    request,
+    request.socket,
+    () => readTarget(options, request).target,
+  );
+  const admission = await admissions.admit(attempt);
+  if (!admission.admitted) {
+    refuse(request, response, admission.answer);
+    return;
+  }
+  const { target, socket } = admission;
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  let failure: string | undefined;
+  try {
+    const { path } = readTarget(options, request);
+    const { idleTimeout, pseudonym } = options;
+    const { maxUpload } = admission;
+    await exchange(
+      { target, path, socket, idleTimeout, pseudonym, maxUpload, expectsContinue },
+      request,
+      response,
+    );
+  } catch (error) {
+    if (!(error instanceof ExchangeError)) throw error;
+    failure = error.code;
+    const answer =
+      failure === 'upload_limit' ? admission.revoke(failure) : answerToFailure(target, failure);
+    // With a reset even a client that takes the end of the connection for the end of the answer
+    // sees that something is missing.
+    if (response.headersSent) reset(request.socket);
+    else refuse(request, response, answer);
+  } finally {
+    socket.destroy();
+    await closed;
+    admission.end(failure);
+  }
+}
+
+/** Checks what every form of a request has to be before its target is read. */
+function readTarget({ read }: RequestOptions, request: IncomingMessage): HttpTarget {
+  if (request.httpVersionMajor !== 1) throw new TargetError('the request must be HTTP/1.1 or 1.0');
+  if (!isPlainlyFramed(request.headers['transfer-encoding'] ?? '')) {
+    throw new TargetError('the only Transfer-Encoding that can be taken is chunked');
+  }
+  return read(request);
+}
+
+function refuse(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+  if (response.destroyed) return;
+  // Node would close the connection of a client that wants it closed on the rest of its upload, and
+  // the reset would take the answer along. An answer that has to queue behind others has no socket.
+  if (!request.complete && response.socket !== null) {
+    request.resume();
+    endWith(request.socket, formatAnswer(answer));
+    return;
+  }
+  response.writeHead(answer.status, {
+    ...answer.headers,
+    'Content-Length': Buffer.byteLength(answer.body),
+  });
+  response.end(answer.body);
+  request.resume();
+}

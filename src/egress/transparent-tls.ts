@@ -1,0 +1,95 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import type { DecisionLog } from '../log/decision-log.ts';
+import type { Logger } from '../log/logger.ts';
+import { peerAddress } from '../net/client-list.ts';
+import type { Reason } from '../policy/decide.ts';
+import { parseServerName, type Target, TargetError } from '../policy/target.ts';
+import type { AlertDescription } from '../tls/alert.ts';
+import { type HelloRead, readHello } from '../tls/read-hello.ts';
+import { turnAway } from '../tls/turn-away.ts';
+import type { Admissions } from './admission.ts';
+import { attemptOf } from './attempt.ts';
+import { limitConnections } from './drops.ts';
+import { carry } from './tunnel.ts';
+
+export interface TlsServerOptions {
+  maxConnections: number;
+  /** Milliseconds for the ClientHello. */
+  helloTimeout: number;
+  /** Milliseconds. */
+  idleTimeout: number;
+  log: DecisionLog;
+  logger: Logger;
+}
+
+const NOTHING = Buffer.alloc(0);
+/** What is logged of something that is no ClientHello. */
+const SHOWN_BYTES = 400;
+const DENIED: ReadonlySet<Reason> = new Set([
+  'not_allowed',
+  'deny_rule',
+  'non_public_address',
+  'client_not_allowed',
+]);
+
+/**
+ * TLS of a program that knows of no proxy, and was sent here by the name server; not listening yet:
+ *
+ *     whisper ── ClientHello for host ─▶ admit host:443 ─▶ bytes ◀═▶ target
+ *                                          └────▶ alert or reset
+ */
+export function createTlsServer(admissions: Admissions, options: TlsServerOptions): Server {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+    client.on('error', () => undefined);
+    handleTls(admissions, options, client).catch((err: unknown) => {
+      options.logger.error({ err }, 'a TLS connection failed');
+      client.destroy();
+    });
+  });
+  limitConnections(server, options.maxConnections, 'tls', options.log);
+  return server;
+}
+
+async function handleTls(
+  admissions: Admissions,
+  { helloTimeout, idleTimeout }: TlsServerOptions,
+  client: Socket,
+): Promise<void> {
+  // The address of a peer that has reset the connection is not known any more.
+  if (client.remoteAddress === undefined) {
+    client.destroy();
+    return;
+  }
+  // A stranger is turned away before it is heard.
+  const known = await admissions.allows(peerAddress(client.remoteAddress));
+  const read = known ? await readHello(client, NOTHING, helloTimeout) : null;
+  if (read && 'fault' in read && read.fault === 'hello_cut_off' && read.bytes.length === 0) {
+    client.destroy();
+    return;
+  }
+  const ech = read !== null && 'hello' in read && read.hello.ech;
+  const attempt = attemptOf('tls', { url: textOf(read) }, client, () => targetOf(read));
+  const admission = await admissions.admit({ ...attempt, ...(ech ? { ech } : {}) });
+  if (!admission.admitted) {
+    const isTls = read === null || 'hello' in read;
+    turnAway(client, isTls ? describe(admission.reason) : null);
+  } else await carry(admission, client, read?.bytes ?? NOTHING, idleTimeout);
+}
+
+function targetOf(read: HelloRead | null): Target {
+  if (read === null) throw new TargetError('nothing was read');
+  if ('hello' in read) return parseServerName(read.hello.serverNames);
+  throw new TargetError('the connection does not begin with a ClientHello', 'no_sni', read.fault);
+}
+
+/** What was asked for, for the log; where it is something else than TLS, its beginning. */
+function textOf(read: HelloRead | null): string {
+  if (read === null) return '';
+  if ('hello' in read) return read.hello.serverNames.join(' ');
+  return read.fault === 'not_tls' ? read.bytes.toString('latin1', 0, SHOWN_BYTES) : '';
+}
+
+function describe(reason: Reason): AlertDescription {
+  if (DENIED.has(reason)) return 'access_denied';
+  return reason === 'no_sni' || reason === 'bad_target' ? 'unrecognized_name' : 'internal_error';
+}
