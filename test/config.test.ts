@@ -103,6 +103,15 @@ describe('values', () => {
     ['EGRESS_MODE', 'report', { egress: { policy: { mode: 'report' } } }],
     ['EGRESS_MAX_CONNECTIONS', '1', { egress: { maxConnections: 1 } }],
     ['LOG_ALLOWED', 'false', { log: { allowed: false } }],
+    ['EGRESS_TLS_LISTEN', '10.89.77.2:443', { egress: { tlsListen: { port: 443 } } }],
+    ['EGRESS_HTTP_LISTEN', '[::1]:80', { egress: { httpListen: { host: '::1', port: 80 } } }],
+    ['DNS_LISTEN', '10.89.77.2:53', { egress: { dnsListen: { host: '10.89.77.2', port: 53 } } }],
+    ['EGRESS_REQUIRE_SNI', 'false', { egress: { requireSni: false } }],
+    ['EGRESS_MAX_UPLOAD', '64KiB', { egress: { policy: { maxUpload: { default: 65_536 } } } }],
+    ['EGRESS_MAX_UPLOAD', '1MiB', { egress: { policy: { maxUpload: { default: 1_048_576 } } } }],
+    ['EGRESS_MAX_UPLOAD', '2GiB', { egress: { policy: { maxUpload: { default: 2 ** 31 } } } }],
+    ['EGRESS_MAX_UPLOAD', '512B', { egress: { policy: { maxUpload: { default: 512 } } } }],
+    ['EGRESS_MAX_UPLOAD', '512', { egress: { policy: { maxUpload: { default: 512 } } } }],
   ])('%s=%s', (name, value, expected) => {
     expect(readConfig({ ...BASE, [name]: value })).toMatchObject(expected);
   });
@@ -122,6 +131,16 @@ describe('values', () => {
       'MODELS *.hf.co',
     ]);
     expect(deny.map(({ label }) => label)).toEqual(['NOISE_2 api.gradio.app']);
+  });
+
+  test('a group has a limit of its own, if it has rules', () => {
+    const limit = { EGRESS_MAX_UPLOAD_HF: '64KiB' };
+    const { policy } = readConfig({ ...BASE, ...limit, EGRESS_ALLOW_HF: 'hf.co' }).egress;
+    expect(policy.maxUpload).toEqual({ default: null, groups: { HF: 65_536 } });
+    expect(faults({ ...BASE, ...limit, EGRESS_ALLOW_HFF: 'hf.co' })).toMatch(
+      /EGRESS_MAX_UPLOAD_HF="64KiB": there is no EGRESS_ALLOW_HF that it could limit; set that/,
+    );
+    expect(faults({ ...BASE, ...limit })).toBe('no fault');
   });
 
   test.each([
@@ -157,6 +176,20 @@ describe('values', () => {
     ['DNS_SERVER', 'x', /no such variable/],
     ['ADMIN_PORT', 'x', /no such variable/],
     ['ADMIN_LISTEN', '0.0.0.0:9090', /ADMIN_TOKEN/],
+    ['EGRESS_TLS_LISTEN', '443', /address:port/],
+    ['EGRESS_HTTP_LISTEN', 'unix:/run/x.sock', /address:port/],
+    ['DNS_LISTEN', '0.0.0.0:53', /one IPv4 address/],
+    ['DNS_LISTEN', '[::1]:53', /one IPv4 address/],
+    ['DNS_LISTEN', '10.89.77.2', /address:port/],
+    ['EGRESS_REQUIRE_SNI', '1', /true or false/],
+    ['EGRESS_MAX_UPLOAD', '0', /at least one byte/],
+    ['EGRESS_MAX_UPLOAD', '64KB', /64KiB/],
+    ['EGRESS_MAX_UPLOAD', '64 KiB', /64KiB/],
+    ['EGRESS_MAX_UPLOAD', '-1', /64KiB/],
+    ['EGRESS_MAX_UPLOAD', '1.5MiB', /64KiB/],
+    ['EGRESS_MAX_UPLOAD_X', '999999999999GiB', /64KiB/],
+    ['EGRESS_MAX_UPLOAD_x', '64KiB', /upper-case/],
+    ['EGRESS_MAX_UPLOADS', '64KiB', /no such variable/],
   ])('%s=%s is a fault that names variable, value and remedy', (name, value, message) => {
     const text = faults({ ...BASE, [name]: value });
     expect(text).toMatch(message);
@@ -182,6 +215,8 @@ describe('values', () => {
   test('two listeners at one address are named both', () => {
     const text = faults({ ...BASE, INGRESS_LISTEN: '127.0.0.1:80', EGRESS_LISTEN: '127.0.0.1:80' });
     expect(text).toMatch(/EGRESS_LISTEN="127\.0\.0\.1:80": INGRESS_LISTEN listens at/);
+    const same = { EGRESS_TLS_LISTEN: '127.0.0.1:53', DNS_LISTEN: '127.0.0.1:53' };
+    expect(faults({ ...BASE, ...same })).toMatch(/DNS_LISTEN.*EGRESS_TLS_LISTEN listens at/);
     expect(faults({ ...BASE, EGRESS_LISTEN: '127.0.0.1:0', ADMIN_LISTEN: '127.0.0.1:0' })).toBe(
       'no fault',
     );
@@ -217,6 +252,8 @@ describe('the file', () => {
     'EGRESS_DENY',
     'EGRESS_MODE',
     'EGRESS_MAX_CONNECTIONS',
+    'EGRESS_MAX_UPLOAD',
+    'EGRESS_MAX_UPLOAD_X',
     'LOG_LEVEL',
     'LOG_ALLOWED',
   ])('%s must not stand in the environment beside it', (name) => {

@@ -10,6 +10,10 @@ test.each([
     /^03:04:05 {2}deny +connect +hf\.co:443 +not_allowed +to allow it: EGRESS_ALLOW=hf\.co$/,
   ],
   [
+    { ...BASE, via: 'dns', method: 'A', port: null, decision: 'deny', reason: 'not_allowed' },
+    /^03:04:05 {2}deny +dns +hf\.co +not_allowed +to allow it: EGRESS_ALLOW=hf\.co$/,
+  ],
+  [
     { ...BASE, decision: 'deny', reason: 'deny_rule', rule: 'x', repeated: 3 },
     /deny_rule {2}\(3 more\)$/,
   ],

@@ -186,6 +186,7 @@ function readRules({ assignments, faults }: Sources, list: 'ALLOW' | 'DENY'): Ru
 }
 
 function readUploadLimits({ assignments, faults }: Sources): Policy['maxUpload'] {
+  const allowsSomething = [...assignments.keys()].some((name) => name.startsWith('EGRESS_ALLOW'));
   let ofTheRest: number | null = null;
   const groups: Record<string, number> = {};
   for (const { name, value, line } of assignments.values()) {
@@ -201,7 +202,7 @@ function readUploadLimits({ assignments, faults }: Sources): Policy['maxUpload']
       faults.push({ name, line, value, message: error.message });
     }
     // A slip of the pen here would leave the group that was meant without its limit.
-    if (group !== undefined && !assignments.has(`EGRESS_ALLOW_${group}`)) {
+    if (allowsSomething && group !== undefined && !assignments.has(`EGRESS_ALLOW_${group}`)) {
       const message = `there is no EGRESS_ALLOW_${group} that it could limit; set that, or take this out`;
       faults.push({ name, line, value, message });
     }

@@ -90,7 +90,7 @@ function unreadable(code: unknown, path: string): string {
 function unknownName(name: string): string {
   if (name === 'CONFIG_FILE')
     return 'it belongs in the environment, since it says where this file is';
-  if (/^EGRESS_(ALLOW|DENY)_/.test(name))
+  if (/^EGRESS_(ALLOW|DENY|MAX_UPLOAD)_/.test(name))
     return 'a group may have upper-case letters, digits and _ only';
   return 'there is no such variable; correct the name or take it out (the README lists them all)';
 }

@@ -42,12 +42,15 @@ function formatBody(line: Line, colour: boolean): string {
 function columns({ via, event, host, port }: Line): string {
   const name = host === null ? '(many)' : String(host);
   const where = port === null ? name : formatHostPort(name, Number(port));
-  return `${String(event === 'ingress' ? 'ingress' : (via ?? '')).padEnd(7)}  ${where.padEnd(28)}`;
+  const way = event === 'ingress' ? 'ingress' : (via ?? '');
+  return `${String(way).padEnd(16)}  ${where.padEnd(28)}`;
 }
 
 function remedy({ reason, host, port }: Line): string {
   const parsed = reason === 'not_allowed' && host !== null ? parseHost(String(host)) : null;
-  return parsed ? `  to allow it: EGRESS_ALLOW=${ruleFor({ ...parsed, port: Number(port) })}` : '';
+  return parsed
+    ? `  to allow it: EGRESS_ALLOW=${ruleFor({ ...parsed, port: port as number | null })}`
+    : '';
 }
 
 function times({ repeated }: Line): string {

@@ -1,10 +1,13 @@
 import type { Reason, Verdict } from './decide.ts';
-import { formatHostPort } from './host.ts';
+import { formatHostPort, type Host } from './host.ts';
 import type { Target } from './target.ts';
 
-/** The rule that covers just this target, as an operator would write it. */
-export function ruleFor({ kind, host, port }: Target): string {
-  return kind === 'name' && port === 443 ? host : formatHostPort(host, port);
+/**
+ * The rule that covers just this target, as an operator would write it.
+ * @param target its port is null for a look-up, which does not tell: 443 is the likely one.
+ */
+export function ruleFor({ kind, host, port }: Host & { port: number | null }): string {
+  return kind === 'name' && (port ?? 443) === 443 ? host : formatHostPort(host, port ?? 443);
 }
 
 /**
