@@ -102,6 +102,9 @@ describe('the addresses', () => {
   test('the proxy listens for egress on its address, and serves whisper alone', () => {
     const environment = proxy.pairs('Environment');
     expect(environment.get('EGRESS_LISTEN')).toBe(`${PROXY_ADDRESS}:3128`);
+    expect(environment.get('EGRESS_TLS_LISTEN')).toBe(`${PROXY_ADDRESS}:443`);
+    expect(environment.get('EGRESS_HTTP_LISTEN')).toBe(`${PROXY_ADDRESS}:80`);
+    expect(environment.get('DNS_LISTEN')).toBe(`${PROXY_ADDRESS}:53`);
     expect(environment.get('EGRESS_CLIENTS')).toBe(WHISPER_ADDRESS);
     expect(environment.get('INGRESS_CLIENTS')).toBe('session-manager');
   });
@@ -264,7 +267,7 @@ describe('the configuration', () => {
   });
 
   test('the limits and log settings shown are the defaults', () => {
-    const shown = examples.filter((line) => !/^EGRESS_(ALLOW|DENY|MODE)/.test(line));
+    const shown = examples.filter((line) => !/^EGRESS_(ALLOW|DENY|MODE|MAX_UPLOAD)/.test(line));
     expect({ ...configOf(shown), file: null }).toEqual({ ...configOf([]), file: null });
   });
 });

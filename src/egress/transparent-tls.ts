@@ -25,12 +25,7 @@ export interface TlsServerOptions {
 const NOTHING = Buffer.alloc(0);
 /** What is logged of something that is no ClientHello. */
 const SHOWN_BYTES = 400;
-const DENIED: ReadonlySet<Reason> = new Set([
-  'not_allowed',
-  'deny_rule',
-  'non_public_address',
-  'client_not_allowed',
-]);
+const DENIED: ReadonlySet<Reason> = new Set(['not_allowed', 'deny_rule', 'non_public_address']);
 
 /**
  * TLS of a program that knows of no proxy, and was sent here by the name server; not listening yet:
@@ -71,8 +66,7 @@ async function handleTls(
   const attempt = attemptOf('tls', { url: textOf(read) }, client, () => targetOf(read));
   const admission = await admissions.admit({ ...attempt, ...(ech ? { ech } : {}) });
   if (!admission.admitted) {
-    const isTls = read === null || 'hello' in read;
-    turnAway(client, isTls ? describe(admission.reason) : null);
+    turnAway(client, read && 'hello' in read ? describe(admission.reason) : null);
   } else await carry(admission, client, read?.bytes ?? NOTHING, idleTimeout);
 }
 
