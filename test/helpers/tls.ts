@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type Origin, start } from './origin.ts';
 import { cleanUp } from './proxy-cleanup.ts';
 
-/** A certificate that signs itself. */
+/** A certificate for `origin.test` that signs itself. */
 export interface Certificate {
   key: string;
   cert: string;
@@ -14,15 +14,20 @@ export interface Certificate {
   path: string;
 }
 
-/** Makes a certificate for a name that is gone after the test; needs openssl. */
-export function createCertificate(name = 'origin.test'): Certificate {
+/** Makes a certificate that is gone after the test; needs openssl. */
+export function createCertificate(): Certificate {
   const folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
   cleanUp(() => rmSync(folder, { recursive: true }));
+  return writeCertificate(folder);
+}
+
+/** Makes a certificate in a folder, as key.pem and cert.pem; needs openssl. */
+export function writeCertificate(folder: string): Certificate {
   const [keyPath, path] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`];
+  const name = ['-subj', '/CN=origin.test', '-addext', 'subjectAltName=DNS:origin.test'];
   const files = ['-keyout', keyPath, '-out', path];
-  execFileSync('openssl', ['req', '-x509', ...key, ...subject, '-days', '2', ...files], {
+  execFileSync('openssl', ['req', '-x509', ...key, ...name, '-days', '2', ...files], {
     stdio: 'ignore',
   });
   return { key: readFileSync(keyPath, 'utf8'), cert: readFileSync(path, 'utf8'), path };
