@@ -1,6 +1,7 @@
 import { describe, test } from 'vitest';
 import {
   ALLOWED,
+  ALLOWED_NAME,
   AS_CONTAINER,
   canLoadProfile,
   canVerify,
@@ -22,19 +23,20 @@ describe.skipIf(!canVerify() || !canLoadProfile())(
     }) => {
       const network = new VerifyNetwork();
       onTestFinished(() => network.remove());
-      await network.answer('host', ALLOWED, 443);
+      await network.answerTls('host', ALLOWED);
       await network.serve();
       await network.lock();
-      const before = await network.verify('whisper', AS_CONTAINER, ['--allowed', ALLOWED]);
+      const options = ['--allowed', ALLOWED_NAME];
+      const before = await network.verify('whisper', AS_CONTAINER, options);
       expect(before.stdout).toMatch(
-        /\n\n89 ways out tried, all closed; 3 things that must work do\.\n$/,
+        /\n\n106 ways out tried, all closed; 6 things that must work do\.\n$/,
       );
       expect(before).toMatchObject({ status: 0, stderr: '' });
 
       await network.answer('whisper', '0.0.0.0', 7860);
-      const during = await network.verify('whisper', AS_CONTAINER, ['--allowed', ALLOWED]);
+      const during = await network.verify('whisper', AS_CONTAINER, options);
       expect(during.stdout).toMatch(
-        /\n\n88 ways out tried, all closed; 1 cannot be tried while whisper runs: TCP to the proxy from whisper's own port 7860; 3 things that must work do\.\n$/,
+        /\n\n105 ways out tried, all closed; 1 cannot be tried while whisper runs: TCP to the proxy from whisper's own port 7860; 6 things that must work do\.\n$/,
       );
       expect(during.status).toBe(0);
     });

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { judge } from '../src/verify/ask.ts';
 import { privilegeProbes } from '../src/verify/privilege-probes.ts';
 import {
   fold,
@@ -184,50 +183,6 @@ describe('the vantage', () => {
       gateway: '192.0.2.9',
       broadcast: '192.0.2.15',
     });
-  });
-});
-
-describe('an answer to what must be refused', () => {
-  test.each([
-    [403, 'not_allowed'],
-    [403, 'deny_rule'],
-    [403, 'non_public_address'],
-    [403, 'client_not_allowed'],
-    [400, 'bad_target'],
-    [403, 'sni_mismatch'],
-    [403, 'no_sni'],
-  ])('%i %s is a refusal', (status, reason) => {
-    expect(judge({ status, reason })).toEqual({ state: 'closed', detail: `${status} ${reason}` });
-  });
-
-  test.each([
-    [502, 'connect_failed'],
-    [504, 'connect_failed'],
-    [502, 'dns_error'],
-    [502, 'foreign_redirect'],
-  ])('%i %s came after a try', (status, reason) => {
-    expect(judge({ status, reason }).state).toBe('open');
-  });
-
-  test.each([
-    200, 302,
-    // A metadata service that wants a token first, whisper without such a page, a server's own 403.
-    401, 404, 403,
-  ])('%i without a reason is from beyond the proxy', (status) => {
-    expect(judge({ status, reason: null })).toEqual({ state: 'open', detail: String(status) });
-  });
-
-  test('a reason with a status of success is from beyond too', () => {
-    expect(judge({ status: 200, reason: 'not_allowed' }).state).toBe('open');
-  });
-
-  test.each([
-    [500, null],
-    [502, null],
-    [503, 'too_many_connections'],
-    [403, 'a_reason_of_a_later_version'],
-  ])('%i %s proves nothing', (status, reason) => {
-    expect(judge({ status, reason }).state).toBe('unknown');
   });
 });
 

@@ -5,6 +5,7 @@ import {
   AS_NOBODY,
   canVerify,
   OTHER,
+  PROXY,
   VerifyNetwork,
   VISP_CLIENT,
 } from './helpers/verify-network.ts';
@@ -76,6 +77,25 @@ describe.skipIf(!canVerify())(
       const { status, probes } = await network.report('visp', AS_NOBODY, FROM);
       expect(status).toBe(1);
       expect(probes.filter(({ state }) => state !== 'open')).toEqual([]);
+    });
+
+    test.concurrent('a real proxy that has no EGRESS_CLIENTS shows at every door', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.serve({ EGRESS_CLIENTS: '' });
+      await network.lock();
+      const { probes } = await network.report('visp', AS_NOBODY, FROM);
+      expect(wrong(probes).map(({ name, detail }) => `${name}, ${detail}`)).toEqual([
+        `egress at ${PROXY}, CONNECT, 403 not_allowed`,
+        `egress at ${PROXY}, plain HTTP, 403 not_allowed`,
+        `egress at ${PROXY}, port 80, 403 not_allowed`,
+        `egress at ${PROXY}, port 443, access_denied`,
+        `DNS at ${PROXY}, example.com: NXDOMAIN, 0 records`,
+        `DNS over TCP at ${PROXY}, example.com: NXDOMAIN, 0 records`,
+      ]);
     });
 
     test.concurrent('without a route to whisper-net, it is not reached, and that is all', async ({

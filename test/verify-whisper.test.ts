@@ -2,6 +2,7 @@ import { describe, test } from 'vitest';
 import { isAsWanted, type Result } from '../src/verify/probe.ts';
 import {
   ALLOWED,
+  ALLOWED_NAME,
   AS_NOBODY,
   AS_WHISPER,
   canVerify,
@@ -42,12 +43,17 @@ const NOT_IN_EVERY_KERNEL = new Map([
 
 const isWrong = (result: Result) => !isAsWanted(result);
 const names = (results: Result[]) => results.map(({ name }) => name);
+/** What is wrong, beside what is known to be. */
+const beside = (known: string[], results: Result[]) =>
+  results
+    .filter((result) => isWrong(result) && !known.includes(result.name))
+    .map(({ name, detail }) => `${name}, ${detail}`);
 
 describe.skipIf(!canVerify())(
   'verify from whisper (needs root, iproute2, nft, setpriv, perl, IPv6)',
   { timeout: 60_000 },
   () => {
-    const OPTIONS = ['--also', OTHER, '--also', `${ALLOWED}:8443`, '--allowed', ALLOWED];
+    const OPTIONS = ['--also', OTHER, '--also', `${ALLOWED}:8443`, '--allowed', ALLOWED_NAME];
 
     test.concurrent('locked, all ways out are closed but those of the profile, and what must work does', async ({
       expect,
@@ -55,7 +61,7 @@ describe.skipIf(!canVerify())(
     }) => {
       const network = new VerifyNetwork();
       onTestFinished(() => network.remove());
-      await network.answer('host', ALLOWED, 443);
+      await network.answerTls('host', ALLOWED);
       await network.serve();
       await network.lock();
       const report = await network.report('whisper', AS_WHISPER, OPTIONS);
@@ -66,7 +72,10 @@ describe.skipIf(!canVerify())(
       expect(report.probes.filter(({ want }) => want === 'open')).toMatchObject([
         { name: 'sockets that whisper needs: UNIX, INET, NETLINK', state: 'open' },
         { name: `the proxy answers on ${PROXY}:3128`, state: 'open' },
-        { name: `${ALLOWED}:443 is let through`, state: 'open', detail: '200' },
+        { name: 'the name server answers whisper-proxy', state: 'open' },
+        { name: `${ALLOWED_NAME}:443 is let through`, state: 'open', detail: '200' },
+        { name: `the name server answers ${ALLOWED_NAME}`, detail: `NOERROR ${PROXY}` },
+        { name: `${ALLOWED_NAME}:443 without CONNECT`, detail: 'a TLS server answered' },
       ]);
       const keys = ['group', 'name', 'want', 'state', 'detail'];
       for (const probe of report.probes) expect(Object.keys(probe)).toEqual(keys);
@@ -115,10 +124,7 @@ describe.skipIf(!canVerify())(
       network.relax('tcp sport 7860 accept');
       const { probes } = await network.report('whisper', AS_WHISPER);
       const left = 'it left: nobody answered, and the gate did not refuse it';
-      const found = probes
-        .filter(isWrong)
-        .filter(({ name }) => !CLOSED_BY_THE_PROFILE.includes(name));
-      expect(found.map(({ name, detail }) => `${name}, ${detail}`)).toEqual([
+      expect(beside(CLOSED_BY_THE_PROFILE, probes)).toEqual([
         'UDP to the gateway 10.89.77.1, 123: it was sent',
         'UDP to 1.1.1.1, 123: it was sent',
         'UDP to 8.8.8.8, 123: it was sent',
@@ -139,12 +145,18 @@ describe.skipIf(!canVerify())(
       onTestFinished(() => network.remove());
       // As a host beyond the proxy would answer: a status alone is no refusal.
       await network.answer('proxy', PROXY, 3128, 404);
+      await network.answer('proxy', PROXY, 80, 404);
+      await network.answerTls('proxy', PROXY);
       await network.nameEverything(PROXY);
       const { status, ok, probes } = await network.report('whisper', UNLOCKED, ['--also', OTHER]);
       expect({ status, ok }).toEqual({ status: 1, ok: false });
       const open = probes.filter(({ state }) => state === 'open');
-      expect(open.length).toBeGreaterThan(85);
-      const rest = probes.filter(({ state }) => state !== 'open');
+      expect(open.length).toBeGreaterThan(100);
+      // It is not the proxy that has the name.
+      expect(
+        probes.find(({ name }) => name === 'the name server answers whisper-proxy'),
+      ).toMatchObject({ state: 'closed', detail: 'NOERROR 192.0.2.1' });
+      const rest = probes.filter(({ want, state }) => want === 'closed' && state !== 'open');
       expect(
         rest.filter(({ name, state, detail }) => {
           return state !== 'closed' || !NOT_IN_EVERY_KERNEL.get(name)?.test(detail);
@@ -160,16 +172,81 @@ describe.skipIf(!canVerify())(
       onTestFinished(() => network.remove());
       network.silence();
       const since = performance.now();
-      const options = ['--also', `${OTHER}:80`, '--allowed', 'models.example'];
+      const options = ['--also', `${OTHER}:80`, '--allowed', ALLOWED_NAME];
       const { status, stdout } = await network.verify('whisper', AS_WHISPER, options);
       expect(performance.now() - since).toBeLessThan(28_000);
       expect(status).toBe(1);
       const summary = stdout.trimEnd().split('\n').at(-1);
       expect(summary).toContain(
-        `does not work: the proxy answers on ${PROXY}:3128; models.example:443 is let through. could not be tried: CONNECT to`,
+        `does not work: the proxy answers on ${PROXY}:3128; the name server answers whisper-proxy; models.example:443 is let through; the name server answers models.example; models.example:443 without CONNECT. could not be tried: CONNECT to`,
       );
-      expect(stdout).toMatch(/^ {2}UNKNOWN {2}CONNECT to whisper .*no proxy: no answer/m);
+      for (const name of [
+        'CONNECT to whisper',
+        'TLS to no name',
+        'HTTP to whisper',
+        'names: data',
+      ]) {
+        expect(stdout).toMatch(new RegExp(`^ {2}UNKNOWN {2}${name} .*no proxy: no answer`, 'm'));
+      }
       expect(stdout).not.toContain('\u001b');
+    });
+
+    test.concurrent('a tunnel that may carry what it likes shows', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.answerTls('host', ALLOWED);
+      await network.serve({ EGRESS_REQUIRE_SNI: 'false' });
+      await network.lock();
+      const { probes } = await network.report('whisper', AS_WHISPER, OPTIONS);
+      expect(beside(CLOSED_BY_THE_PROFILE, probes)).toEqual([
+        `another server in a tunnel to ${ALLOWED_NAME}:443, example.com, no name: a TLS server answered`,
+        `something else than TLS in a tunnel to ${ALLOWED_NAME}:443, SSH: it was taken, and not answered`,
+      ]);
+    });
+
+    test.concurrent('a proxy that only reports lets names through, and that shows', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.serve({ EGRESS_MODE: 'report' });
+      await network.lock();
+      const { probes } = await network.report('whisper', AS_WHISPER);
+      const open = probes.filter(({ state, group }) => state === 'open' && group.startsWith('thr'));
+      expect(names(open)).toEqual(
+        expect.arrayContaining([
+          'CONNECT to a name that does not exist',
+          'HTTP to a name that does not exist',
+          'names: a look-up that is passed on',
+          'names: data in a long name',
+          'names: other records than addresses',
+        ]),
+      );
+      // It may have been tried, and may have not.
+      expect(probes.find(({ name }) => name === 'TLS to a name that exists')).toMatchObject({
+        state: 'unknown',
+        detail: 'example.com: internal_error',
+      });
+    });
+
+    test.concurrent('doors that are off are closed, but then names are of no use', async ({
+      expect,
+      onTestFinished,
+    }) => {
+      const network = new VerifyNetwork();
+      onTestFinished(() => network.remove());
+      await network.serve({ EGRESS_TLS_LISTEN: '', EGRESS_HTTP_LISTEN: '', DNS_LISTEN: '' });
+      await network.lock();
+      const { probes } = await network.report('whisper', AS_WHISPER);
+      const off = probes.filter(({ detail }) => detail.endsWith('nothing listens there'));
+      expect(off).toHaveLength(16);
+      expect(beside(CLOSED_BY_THE_PROFILE, probes)).toEqual([
+        'the name server answers whisper-proxy, no answer: nothing came; is DNS_LISTEN set?',
+      ]);
     });
 
     test.concurrent('a container that egress does not know has not shown that the proxy works', async ({

@@ -9,11 +9,12 @@ import { networkProbes } from '../verify/network-probes.ts';
 import { watchRefusal } from '../verify/packets.ts';
 import { privilegeProbes } from '../verify/privilege-probes.ts';
 import { isAsWanted, type Probe, type Result, runProbes, single } from '../verify/probe.ts';
-import { throughProxyProbes, workingProxyProbes } from '../verify/proxy-probes.ts';
+import { throughProxyProbes } from '../verify/proxy-probes.ts';
 import { formatTable } from '../verify/table.ts';
 import { type Allowed, type Also, PROXY, type Targets, WHISPER } from '../verify/targets.ts';
 import { readVantage, VantageError } from '../verify/vantage.ts';
 import { vispProbes } from '../verify/visp-probes.ts';
+import { workingProxyProbes } from '../verify/working-probes.ts';
 
 /** EX_USAGE of sysexits(3) is 64, but 2 is what shells and most tools say. */
 const USAGE_STATUS = 2;
@@ -25,7 +26,7 @@ Run it where whisper runs, and as whisper runs:
     --security-opt=no-new-privileges --security-opt=seccomp=PATH/whisper-seccomp.json IMAGE verify
 
 What it sends: to each address one attempt to connect or one empty datagram a port, a few ICMP packets,
-a datagram in fragments, one DNS question, and to the proxy requests that it must refuse. Where: the gateway, a neighbour, broadcast
+a datagram in fragments, and to the proxy requests, look-ups and TLS that it must refuse. Where: the gateway, a neighbour, broadcast
 and multicast of the network that it is on, 169.254.169.254, the proxy, whatever --also names, and, as the
 ones on the internet, 1.1.1.1, 8.8.8.8 and 2606:4700:4700::1111. From visp-net: the proxy and whisper alone.
 System calls are made so that nothing comes of them where they are allowed.

@@ -1,4 +1,5 @@
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
+import type { Socket } from 'node:net';
 import { printable } from '../log/printable.ts';
 import type { Outcome } from './probe.ts';
 
@@ -9,8 +10,16 @@ export interface ProxyAnswer {
   reason: string | null;
 }
 
+/** A request: CONNECT with `host:port`, or GET with a path or a URI. */
+export interface Question {
+  method: 'GET' | 'CONNECT';
+  target: string;
+  /** What its Host field says; without it, what belongs to the target. */
+  host?: string;
+}
+
 /** Whoever is going to answer at all takes a connection sooner. */
-const CONNECT_LIMIT_MS = 2_500;
+export const CONNECT_LIMIT_MS = 2_500;
 /** Long enough for a proxy that is busy, or that looks a name up. */
 const ASK_LIMIT_MS = 5_000;
 
@@ -28,24 +37,37 @@ const REFUSALS = new Set([
 const TRIED = new Set(['connect_failed', 'dns_error', 'foreign_redirect']);
 
 /**
- * Sends one request that a proxy gets: CONNECT with `host:port`, or GET with a path or a URI. Nothing
- * is sent through a tunnel.
+ * Sends one request that a proxy gets. Nothing is sent through a tunnel.
  * @throws Error with a code (ECONNREFUSED, ETIMEDOUT, ...) if no answer comes.
  */
-export function askProxy(
+export async function askProxy(
   address: string,
   port: number,
-  method: 'GET' | 'CONNECT',
-  target: string,
-  limitMs = ASK_LIMIT_MS,
+  question: Question,
+  limitMs?: number,
 ): Promise<ProxyAnswer> {
+  const { answer, socket } = await openTunnel(address, port, question, limitMs);
+  socket?.destroy();
+  return answer;
+}
+
+/**
+ * Does as `askProxy`, but leaves open what the answer to CONNECT has opened.
+ * @returns the socket too, if there is a tunnel now; it has an `error` listener.
+ */
+export function openTunnel(
+  address: string,
+  port: number,
+  { method, target, host = hostOf(method, target) }: Question,
+  limitMs = ASK_LIMIT_MS,
+): Promise<{ answer: ProxyAnswer; socket: Socket | null }> {
   return new Promise((resolve, reject) => {
     const outgoing = request({
       host: address,
       port,
       method,
       path: target,
-      headers: { host: hostOf(method, target) },
+      headers: { host },
       agent: false,
     });
     const timer = setTimeout(() => {
@@ -60,17 +82,21 @@ export function askProxy(
     });
     outgoing.once('close', () => clearTimeout(timer));
     outgoing.on('error', reject);
-    outgoing.once('connect', (response, socket) => {
-      socket.destroy();
-      resolve(read(response.statusCode, response.headers));
+    const settle = ({ statusCode, headers }: IncomingMessage, socket: Socket | null) =>
+      resolve({ answer: read(statusCode, headers), socket });
+    outgoing.once('connect', (response, socket: Socket, head) => {
+      socket.on('error', () => undefined);
+      if (head.length > 0) socket.unshift(head);
+      if (response.statusCode !== 200) socket.destroy();
+      settle(response, response.statusCode === 200 ? socket : null);
     });
     outgoing.once('response', (response) => {
-      resolve(read(response.statusCode, response.headers));
+      settle(response, null);
       response.destroy();
     });
     outgoing.once('upgrade', (response, socket) => {
       socket.destroy();
-      resolve(read(response.statusCode, response.headers));
+      settle(response, null);
     });
     outgoing.end();
   });
@@ -84,11 +110,10 @@ export async function refusedBy(
   who: string,
   address: string,
   port: number,
-  method: 'GET' | 'CONNECT',
-  target: string,
+  question: Question,
 ): Promise<Outcome> {
   try {
-    return judge(await askProxy(address, port, method, target));
+    return judge(await askProxy(address, port, question));
   } catch (error) {
     return { state: 'unknown', detail: `no answer from ${who}: ${codeOf(error)}` };
   }

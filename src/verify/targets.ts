@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /** Something else that must not be reached: a container, an address of the host, a published port. */
 export interface Also {
   address: string;
@@ -26,6 +28,12 @@ export const WHISPER = '10.89.77.3';
 export const EGRESS_PORT = 3128;
 export const INGRESS_PORT = 7860;
 export const ADMIN_PORT = 9090;
+/** Where it takes programs that know of no proxy, and tells them so. */
+export const TLS_PORT = 443;
+export const HTTP_PORT = 80;
+export const DNS_PORT = 53;
+/** More than EGRESS_CONNECT_TIMEOUT, which is how long the proxy may take to give a host up. */
+export const ALLOWED_LIMIT_MS = 12_000;
 
 /** Two public name servers, since they exist, answer, and mean no harm. */
 export const PUBLIC = ['1.1.1.1', '8.8.8.8'] as const;
@@ -42,6 +50,11 @@ const COMMON_PORTS = [53, 80, 443, 3128, 5432, 7860, 8080, 27017];
 /** The ports of an `Also`. */
 export function portsOf({ port }: Also): readonly number[] {
   return port === null ? COMMON_PORTS : [port];
+}
+
+/** Whether a host is a name, and not an address. */
+export function isName(host: string): boolean {
+  return isIP(host) === 0;
 }
 
 /** A name that exists, for look-ups that must not be answered; none of the allowed ones. */

@@ -1,7 +1,7 @@
-import { isIP } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import { formatHostPort } from '../policy/host.ts';
 import { askProxy, codeOf, refusedBy, say } from './ask.ts';
+import { askTls, sayTls } from './ask-tls.ts';
+import { clientHello } from './hello.ts';
 import { askNameServer } from './name-server.ts';
 import { awaitRefusal, openConnection } from './packets.ts';
 import { type Attempt, type Outcome, type Probe, single } from './probe.ts';
@@ -11,11 +11,14 @@ import {
   type Also,
   EGRESS_PORT,
   existingName,
+  HTTP_PORT,
   INGRESS_PORT,
+  isName,
   METADATA,
   NO_NAME,
   PUBLIC,
   portsOf,
+  TLS_PORT,
 } from './targets.ts';
 
 /** What an ordinary container on visp-net tries. */
@@ -32,9 +35,6 @@ export interface VispTargets {
   /** Whether INGRESS_CLIENTS names this container. */
   ingressAllowed: boolean;
 }
-
-/** A ServerHello may have to come from the other end of the world. */
-const TLS_LIMIT_MS = 5_000;
 
 /** What a container on visp-net must not reach, and the one thing that it may. */
 export function vispProbes(targets: VispTargets): Probe[] {
@@ -69,7 +69,7 @@ function doorProbes(address: string, host: Allowed): Probe[] {
       egress(address, EGRESS_PORT, 'GET', `http://${host.host}/`),
     ),
     single(group, `egress at ${address}, port 80`, 'closed', () =>
-      egress(address, 80, 'GET', `http://${host.host}/`),
+      egress(address, HTTP_PORT, 'GET', `http://${host.host}/`),
     ),
     single(group, `egress at ${address}, port 443`, 'closed', () => egressTls(address, host.host)),
     single(group, `DNS at ${address}`, 'closed', () => lookUp(address, 'udp', host.host)),
@@ -86,7 +86,7 @@ function ingressProbes({ ingress, ingressAllowed, also }: VispTargets): Probe[] 
     return [single(group, 'the name whisper', want, async () => ({ state: 'unknown', detail }))];
   }
   const ask = (method: 'GET' | 'CONNECT', target: string) =>
-    refusedBy('ingress', ingress, INGRESS_PORT, method, target);
+    refusedBy('ingress', ingress, INGRESS_PORT, { method, target });
   const through: Attempt[] = [
     `${METADATA}:80`,
     `${PUBLIC[0]}:443`,
@@ -105,7 +105,7 @@ function ingressProbes({ ingress, ingressAllowed, also }: VispTargets): Probe[] 
 /** Whether ingress lets this container in. That whisper is down is another matter. */
 async function knock(ingress: string): Promise<Outcome> {
   try {
-    const answer = await askProxy(ingress, INGRESS_PORT, 'GET', '/');
+    const answer = await askProxy(ingress, INGRESS_PORT, { method: 'GET', target: '/' });
     const isStranger = answer.reason === 'client_not_allowed';
     return { state: isStranger ? 'closed' : 'open', detail: say(answer) };
   } catch (error) {
@@ -124,7 +124,7 @@ async function egress(
   target: string,
 ): Promise<Outcome> {
   try {
-    const answer = await askProxy(address, port, method, target);
+    const answer = await askProxy(address, port, { method, target });
     const isRefused = answer.status === 403 && answer.reason === 'client_not_allowed';
     return { state: isRefused ? 'closed' : 'open', detail: say(answer) };
   } catch (error) {
@@ -132,36 +132,15 @@ async function egress(
   }
 }
 
-/** A handshake that gets anywhere was passed on: the proxy has no certificate of its own. */
-function egressTls(address: string, servername: string): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const socket = connectTls({
-      host: address,
-      port: 443,
-      // An address is no server name (RFC 6066, section 3).
-      ...(isIP(servername) ? {} : { servername }),
-      rejectUnauthorized: false,
-    });
-    let isConnected = false;
-    const timer = setTimeout(() => {
-      // Somebody holds the connection, perhaps while dialling for us.
-      if (isConnected) settle({ state: 'unknown', detail: 'connected, and then no answer' });
-      else settle({ state: 'closed', detail: 'no answer' });
-    }, TLS_LIMIT_MS);
-    const settle = (outcome: Outcome) => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(outcome);
-    };
-    socket.once('connect', () => {
-      isConnected = true;
-    });
-    socket.once('secureConnect', () => settle({ state: 'open', detail: 'a TLS server answered' }));
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      const isFromServer = error.code?.startsWith('ERR_SSL_') ?? false;
-      settle(isFromServer ? { state: 'open', detail: `TLS: ${error.code}` } : unserved(error));
-    });
-  });
+/** Whatever comes is from beyond, or shows that somebody was served: a stranger's connection is reset. */
+async function egressTls(address: string, host: string): Promise<Outcome> {
+  // An address is no server name (RFC 6066, section 3).
+  const hello = clientHello(isName(host) ? host : null);
+  const answer = await askTls(address, TLS_PORT, hello);
+  const detail = sayTls(answer);
+  if (answer.kind === 'end' || answer.kind === 'unreached') return { state: 'closed', detail };
+  // Somebody holds the connection, perhaps while dialling for us.
+  return { state: answer.kind === 'silence' ? 'unknown' : 'open', detail };
 }
 
 async function lookUp(address: string, transport: 'udp' | 'tcp', name: string): Promise<Outcome> {

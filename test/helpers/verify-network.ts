@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import type { Result } from '../../src/verify/probe.ts';
 import { canMakeNamespaces } from './ingress-namespaces.ts';
 import { isMissing } from './tools.ts';
-import { ANSWERING, NAMING } from './verify-servers.ts';
+import { ip, killGroup, sysctl } from './verify-commands.ts';
+import { ANSWERING, NAMING, TLS_ANSWERING } from './verify-servers.ts';
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
 const GATE = new URL('../../src/gate/whisper-gate', import.meta.url).pathname;
@@ -14,6 +15,8 @@ const NODE = process.execPath;
 
 /** A host that the allowlist lets through, in the namespace of the host. */
 export const ALLOWED = '192.0.2.10';
+/** Its name, which the proxy knows. */
+export const ALLOWED_NAME = 'models.example';
 /** Another container, on the host as well. */
 export const OTHER = '192.0.2.20';
 export const PROXY = '10.89.77.2';
@@ -101,6 +104,7 @@ export class VerifyNetwork {
     const { host, proxy, whisper, visp } = this.#names;
     this.#etc(whisper, `${PROXY} whisper-proxy\n`);
     this.#etc(visp, `${VISP_PROXY} whisper\n`);
+    this.#etc(proxy, `${ALLOWED} ${ALLOWED_NAME}\n`);
     for (const name of Object.values(this.#names)) {
       ip('netns', 'add', name);
       // No waiting until the kernel believes that nobody else has its IPv6 addresses.
@@ -159,8 +163,11 @@ export class VerifyNetwork {
       {
         UPSTREAM: `http://${WHISPER}:7860`,
         EGRESS_LISTEN: `${PROXY}:3128`,
+        EGRESS_TLS_LISTEN: `${PROXY}:443`,
+        EGRESS_HTTP_LISTEN: `${PROXY}:80`,
+        DNS_LISTEN: `${PROXY}:53`,
         EGRESS_CLIENTS: WHISPER,
-        EGRESS_ALLOW: `${ALLOWED}:443`,
+        EGRESS_ALLOW: `${ALLOWED_NAME} ${ALLOWED}:443`,
         INGRESS_CLIENTS: '10.90.0.99',
         ...env,
       },
@@ -172,6 +179,11 @@ export class VerifyNetwork {
   answer(where: 'host' | 'proxy' | 'whisper', address: string, port: number, status = 200) {
     const args = [address, String(port), String(status)];
     return this.#start(where, [NODE, '-e', ANSWERING, ...args], {}, 'ready');
+  }
+
+  /** Starts a TLS server that answers with a ServerHello, and to what is no TLS with the same. */
+  answerTls(where: 'host' | 'proxy', address: string): Promise<void> {
+    return this.#start(where, [NODE, '-e', TLS_ANSWERING, address, '443'], {}, 'ready');
   }
 
   /** Starts a name server beside the proxy that knows every name. */
@@ -285,17 +297,4 @@ export class VerifyNetwork {
       `nameserver ${PROXY}\noptions timeout:1 attempts:1\n`,
     );
   }
-}
-
-function killGroup({ pid, exitCode, signalCode }: ChildProcess): void {
-  // The number of one that has ended may be somebody else's by now.
-  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGKILL');
-}
-
-function ip(...args: string[]): void {
-  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-}
-
-function sysctl(name: string, ...assignments: string[]): void {
-  ip('netns', 'exec', name, 'sysctl', '-qw', ...assignments);
 }

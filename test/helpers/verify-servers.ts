@@ -9,6 +9,20 @@ export const ANSWERING = `
   });
   server.listen(Number(port), address, () => console.log('ready'));
 `;
+/**
+ * For node -e: a TLS server, as far as its first answer: a ServerHello for a ClientHello. What is no
+ * TLS comes back.
+ */
+export const TLS_ANSWERING = `
+  const [address, port] = process.argv.slice(1);
+  const hello = Buffer.from('160303000402000000', 'hex');
+  const server = require('node:net').createServer((client) => {
+    client.on('error', () => undefined).on('data', (bytes) => {
+      client.write(bytes[0] === 22 ? hello : bytes);
+    });
+  });
+  server.listen(Number(port), address, () => console.log('ready'));
+`;
 /** For node -e: a name server that has an address for every name. */
 export const NAMING = `
   const [address] = process.argv.slice(1);
