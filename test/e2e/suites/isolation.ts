@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import { decisions } from '../helpers/decisions.ts';
 import type { Lab } from '../helpers/lab.ts';
 import { fromSessionManager, tries } from '../helpers/stack.ts';
 
@@ -108,7 +109,7 @@ export function isolation(lab: Lab): void {
       const record = async (name: string) =>
         (await readFile(`${await lab.folder()}/${name}`, 'utf8')).trim().split('\n');
       const strange = (await record('internet.log')).filter(
-        (line) => !/^(syn|tcp) 1\.1\.1\.80:443 203\.0\.113\.1 /.test(line),
+        (line) => !/^(syn|tls|tcp) 1\.1\.1\.80:443 203\.0\.113\.1 /.test(line),
       );
       expect(strange).toEqual([]);
       const asked = (await record('dns.log')).flatMap(
@@ -133,12 +134,4 @@ export function isolation(lab: Lab): void {
       expect(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1])).toBeLessThan(4096);
     });
   });
-}
-
-function decisions(journal: string): Record<string, unknown>[] {
-  return journal
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => JSON.parse(line) as Record<string, unknown>)
-    .filter(({ event }) => event === 'egress');
 }
