@@ -203,7 +203,7 @@ describe.skipIf(!canVerify())(
       const { probes } = await network.report('whisper', AS_WHISPER, OPTIONS);
       expect(beside(CLOSED_BY_THE_PROFILE, probes)).toEqual([
         `another server in a tunnel to ${ALLOWED_NAME}:443, example.com, no name: a TLS server answered`,
-        `something else than TLS in a tunnel to ${ALLOWED_NAME}:443, SSH: it was taken, and not answered`,
+        `something else than TLS in a tunnel to ${ALLOWED_NAME}:443, SSH: something answered that is no TLS server`,
       ]);
     });
 
