@@ -292,9 +292,7 @@ export class VerifyNetwork {
     const folder = join('/etc/netns', name);
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'hosts'), `127.0.0.1 localhost\n${hosts}`);
-    writeFileSync(
-      join(folder, 'resolv.conf'),
-      `nameserver ${PROXY}\noptions timeout:1 attempts:1\n`,
-    );
+    const resolv = `nameserver ${PROXY}\noptions timeout:1 attempts:1\n`;
+    writeFileSync(join(folder, 'resolv.conf'), resolv);
   }
 }
