@@ -181,6 +181,7 @@ export class Sidecar {
       // The gate's, which is whisper's too: they share a namespace.
       clientNames: upstream.kind === 'http' && isIP(upstream.host) === 0 ? [upstream.host] : [],
       admit: (lookup) => admissions.admitLookup(lookup),
+      admitClient: (client) => admissions.admitClient('dns', client),
       logger: this.#logger,
     });
     this.#nameServer = server;

@@ -212,6 +212,7 @@ describe('a slow header', () => {
       log,
       maxConnections: 1,
       connectTimeout: 1_000,
+      requireSni: true,
     });
     const server = createEgressServer(admissions, {
       log,

@@ -154,11 +154,9 @@ describe.skipIf(isReserved(443))('a tunnel to port 443 of a name (needs port 443
     await startOrigin();
     const proxy = await start({ EGRESS_MAX_CONNECTIONS: '1' });
     for (const _ of [1, 2, 3]) {
-      const client = await openTunnel(proxy.port, 'origin.test:443');
+      const client = await soon(() => openTunnel(proxy.port, 'origin.test:443'));
       client.send('no TLS');
       await client.untilEnded();
-      await soon(() => expect(client.socket.destroyed).toBe(true));
-      await new Promise((resolve) => setTimeout(resolve, 20));
     }
   });
 
@@ -195,6 +193,23 @@ describe.skipIf(isReserved(443))('a tunnel to port 443 of a name (needs port 443
     expect(proxy.decisions()).toMatchObject([
       { decision: 'would_deny' },
       { decision: 'deny', reason: 'no_sni' },
+    ]);
+  });
+
+  test('each server name that a tunnel is used for is in the log, not only the first', async () => {
+    await startTarget(() => undefined, HOST, 443);
+    const proxy = await startProxy(ENV, NAMES);
+    for (const name of ['evil1.test', 'evil2.test', 'evil1.test']) {
+      const client = await openTunnel(proxy.port, 'origin.test:443');
+      client.send(clientHello({ names: [name] }));
+      await client.until(UNRECOGNIZED_NAME);
+    }
+    await proxy.stop();
+    const lines = proxy.decisions().filter(({ reason }) => reason === 'sni_mismatch');
+    expect(lines.map(({ sni, repeated }) => `${sni} ${repeated ?? '-'}`)).toEqual([
+      'evil1.test -',
+      'evil2.test -',
+      'evil1.test 1',
     ]);
   });
 });

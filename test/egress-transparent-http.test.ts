@@ -107,6 +107,12 @@ describe('a refusal', () => {
       400,
       { reason: 'bad_target', method: 'CONNECT', host: 'origin.test:443' },
     ],
+    [
+      'an unreadable tunnel',
+      'CONNECT a b\r\n\r\n',
+      400,
+      { reason: 'bad_target', method: 'CONNECT' },
+    ],
     ['what is no HTTP', '\x16\x03\x01\0\x05hello', 400, { reason: 'bad_target', method: null }],
   ])('of %s is an answer', async (_, text, status, fields) => {
     const proxy = await start(443);
@@ -118,6 +124,27 @@ describe('a refusal', () => {
     ]);
     expect(proxy.lookups).toEqual([]);
   });
+
+  test.each(['http', 'transparent_http'])(
+    'of plain HTTP to port 443 of a name, by %s',
+    async (via) => {
+      const allow = { EGRESS_ALLOW: 'origin.test 127.0.44.3:443' };
+      const proxy = await start(443, allow);
+      const transparent = via === 'transparent_http';
+      const request = transparent ? get('origin.test:443') : get('x', 'http://origin.test:443/');
+      const answer = await ask(transparent ? proxy.ports.http : proxy.port, request);
+      expect([answer.status, answer.headers.get('x-whisper-proxy-reason')]).toEqual([
+        403,
+        'no_sni',
+      ]);
+      expect(answer.body).toContain('EGRESS_REQUIRE_SNI=false');
+      expect(proxy.decisions()).toMatchObject([{ reason: 'no_sni', error: 'not_tls', via }]);
+      expect(proxy.lookups).toEqual([]);
+      const open = await start(443, { ...allow, EGRESS_REQUIRE_SNI: 'false' });
+      const through = await ask(transparent ? open.ports.http : open.port, request);
+      expect(through.headers.get('x-whisper-proxy-reason')).not.toBe('no_sni');
+    },
+  );
 
   test('names the line that would allow it', async () => {
     const proxy = await start(443);

@@ -208,12 +208,33 @@ describe('a refusal', () => {
     expect(proxy.decisions()).toEqual([]);
   });
 
-  test('of the proxy itself stands, whatever the rules say', async () => {
+  test('of a metadata address stands, whatever the rules say', async () => {
     const proxy = await startProxy(
-      { EGRESS_TLS_LISTEN: '127.0.0.1:0', EGRESS_ALLOW: 'self.test 127.0.0.1:443' },
-      { 'self.test': ['169.254.169.254'] },
+      { EGRESS_TLS_LISTEN: '127.0.0.1:0', EGRESS_ALLOW: 'meta.test 169.254.0.0/16' },
+      { 'meta.test': ['169.254.169.254'] },
     );
-    await (await send(proxy, clientHello({ names: ['self.test'] }))).until(ACCESS_DENIED);
+    await (await send(proxy, clientHello({ names: ['meta.test'] }))).until(ACCESS_DENIED);
+  });
+
+  test.skipIf(isReserved(443))(
+    'of the proxy itself, which would be a loop, too (needs port 443)',
+    async () => {
+      const proxy = await startProxy(
+        { EGRESS_TLS_LISTEN: '127.0.44.5:443', EGRESS_ALLOW: 'self.test 127.0.0.0/8:443' },
+        { 'self.test': ['127.0.44.5'] },
+      );
+      const client = await RawClient.connect(443, '127.0.44.5');
+      await client.send(clientHello({ names: ['self.test'] })).until(ACCESS_DENIED);
+      expect(proxy.decisions()).toMatchObject([{ reason: 'non_public_address' }]);
+    },
+  );
+
+  test('does not wait for those who say nothing, when the proxy stops', async () => {
+    const proxy = await start({ SHUTDOWN_TIMEOUT: '1h' });
+    const client = await send(proxy, '');
+    await new Promise(setImmediate);
+    await proxy.stop();
+    expect(await client.untilEnded()).toMatch(/end|ECONNRESET/);
   });
 
   test('of connections beyond the limit is logged', async () => {

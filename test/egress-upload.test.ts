@@ -1,6 +1,10 @@
+import { once } from 'node:events';
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
+import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { startAnswering, startTarget } from './helpers/origin.ts';
+import { start, startAnswering, startTarget } from './helpers/origin.ts';
 import { soon, startProxyTo } from './helpers/proxy.ts';
+import { cleanUp } from './helpers/proxy-cleanup.ts';
 import { ask, connectTo, openTunnel, RawClient } from './helpers/raw-client.ts';
 
 const KIB = 1024;
@@ -42,6 +46,39 @@ describe('in a tunnel', () => {
         ...counts,
       },
     ]);
+  });
+
+  test('HTTP/2 acknowledges what it gets, and that counts: a limit can be too low for a download', async () => {
+    const size = 24 * 2 ** 20;
+    const server = createHttp2Server();
+    server.on('stream', (stream) => {
+      stream.on('error', () => undefined).respond({ ':status': 200 });
+      stream.end(Buffer.alloc(size));
+    });
+    const origin = await start(server, '127.0.0.1', []);
+    /** How many bytes come down before it ends. */
+    const download = async (limit: string) => {
+      const proxy = await startProxyTo(origin.port, limited(limit));
+      const socket = connect(proxy.port, '127.0.0.1').on('error', () => undefined);
+      socket.write(connectTo(`origin.test:${origin.port}`));
+      const [bytes] = (await once(socket, 'data')) as [Buffer];
+      socket.pause();
+      socket.unshift(bytes.subarray(bytes.indexOf('\r\n\r\n') + 4));
+      const session = connectHttp2('http://origin.test', { createConnection: () => socket });
+      cleanUp(() => session.destroy());
+      const stream = session
+        .on('error', () => undefined)
+        .request()
+        .on('error', () => undefined);
+      let received = 0;
+      stream.on('data', (bytes: Buffer) => {
+        received += bytes.length;
+      });
+      await new Promise((resolve) => stream.once('close', resolve));
+      return received;
+    };
+    expect(await download('1MiB')).toBe(size);
+    expect(await download('4KiB')).toBeLessThan(size);
   });
 
   test('what comes together with the CONNECT counts, and does not leave if it is too much', async () => {

@@ -22,6 +22,8 @@ export interface Lookup {
 export interface NameServerOptions extends OwnNames {
   /** Decides and logs; called for own names too, since who asks may still be refused. */
   admit: (lookup: Lookup) => Promise<Verdict>;
+  /** Whether a client may ask anything at all; that it may not is logged. */
+  admitClient: (client: string | null) => Promise<boolean>;
   logger: Logger;
 }
 
@@ -37,7 +39,11 @@ export type Respond = (message: Buffer, client: string | null) => Promise<Buffer
  * A name that is let through has one record, the IPv4 address of the proxy; any other name does not
  * exist. Only who may ask nothing at all is told so.
  */
-export function createRespond({ admit, logger, ...names }: NameServerOptions): Respond {
+export function createRespond({
+  admit,
+  logger,
+  ...names
+}: Omit<NameServerOptions, 'admitClient'>): Respond {
   const answer = async (query: Query, client: string | null) => {
     const { name, type } = query;
     const own = findOwnName(name, names, client);

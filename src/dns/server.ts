@@ -1,6 +1,6 @@
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { TcpAddress } from '../config/values.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { listenError } from '../net/listener.ts';
@@ -15,6 +15,7 @@ const FREE_PORT_TRIES = 5;
 /** The filtering name server, by UDP and TCP. */
 export class NameServer {
   readonly #respond: Respond;
+  readonly #admitClient: NameServerOptions['admitClient'];
   readonly #connections = new Set<Socket>();
   #tcp: Server | null = null;
   #udp: UdpSocket | null = null;
@@ -22,6 +23,7 @@ export class NameServer {
 
   constructor(options: NameServerOptions) {
     this.#respond = createRespond(options);
+    this.#admitClient = options.admitClient;
   }
 
   /**
@@ -72,7 +74,7 @@ export class NameServer {
   }
 
   async #listenUdp({ host, port }: TcpAddress): Promise<void> {
-    const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+    const socket = createSocket('udp4');
     this.#udp = socket;
     socket.on('message', (message, remote) => void this.#receive(socket, message, remote));
     socket.bind({ address: host, port });
@@ -90,8 +92,13 @@ export class NameServer {
     }
     const client = peerAddress(socket.remoteAddress);
     this.#connections.add(socket);
+    socket.once('close', () => this.#connections.delete(socket));
+    // A stranger must not take the place of those who may ask.
+    if (!(await this.#admitClient(client))) {
+      socket.destroy();
+      return;
+    }
     await serveStream(socket, (message) => this.#respond(message, client));
-    this.#connections.delete(socket);
   }
 
   async #receive(socket: UdpSocket, message: Buffer, remote: RemoteInfo): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Lookup } from '../dns/lookups.ts';
-import { type DecisionLog, newId } from '../log/decision-log.ts';
+import { type DecisionLog, newId, type Via } from '../log/decision-log.ts';
 import type { ClientList } from '../net/client-list.ts';
 import { DialError, deadline, dialAny } from '../net/dial.ts';
 import type { Resolve } from '../net/resolve.ts';
@@ -13,7 +13,7 @@ import {
   type Verdict,
 } from '../policy/decide.ts';
 import { type Host, parseHost } from '../policy/host.ts';
-import type { Target } from '../policy/target.ts';
+import { needsServerName, type Target } from '../policy/target.ts';
 import type { Attempt } from './attempt.ts';
 import { Passage } from './passage.ts';
 import { Progress, type Refusal } from './progress.ts';
@@ -28,6 +28,8 @@ export interface AdmissionOptions {
   log: DecisionLog;
   maxConnections: number;
   connectTimeout: number;
+  /** Port 443 of a name carries TLS alone. */
+  requireSni: boolean;
 }
 
 /** What became of an attempt: a connection to the target, or an answer to the client. */
@@ -57,6 +59,10 @@ export class Admissions {
     if (target === null) return progress.deny(denial(fault?.reason ?? 'bad_target'), fault?.error);
     const verdict = decideTarget(this.#options.policy, target, this.#isForbidden);
     if (verdict.decision === 'deny') return progress.deny(verdict);
+    const isPlain = attempt.via === 'http' || attempt.via === 'transparent_http';
+    if (isPlain && this.#options.requireSni && needsServerName(target)) {
+      return progress.deny(denial('no_sni', verdict.rule), 'not_tls');
+    }
     if (this.#open >= maxConnections) return progress.deny(denial('too_many_connections'));
     this.#open += 1;
     let admitted = false;
@@ -94,16 +100,33 @@ export class Admissions {
   }
 
   async #decideLookup(host: Host | null, client: string | null, own: boolean): Promise<Verdict> {
-    if (!(await this.allows(client))) return denial('client_not_allowed');
+    if (!(await this.#options.clients.allows(client))) return denial('client_not_allowed');
     if (own) return { decision: 'allow', reason: null, rule: null };
     return host?.kind === 'name'
       ? decideLookup(this.#options.policy, host.host)
       : denial('bad_target');
   }
 
-  /** Whether an address may use egress at all: for those who would have to wait for what it sends. */
-  allows(client: string | null): Promise<boolean> {
-    return this.#options.clients.allows(client);
+  /**
+   * Whether an address may use egress at all; that it may not is logged. For connections on which it
+   * would have to be waited for what comes.
+   */
+  async admitClient(via: Via, client: string | null): Promise<boolean> {
+    if (await this.#options.clients.allows(client)) return true;
+    this.#options.log.decide({
+      event: 'egress',
+      decision: 'deny',
+      reason: 'client_not_allowed',
+      rule: null,
+      via,
+      method: null,
+      host: null,
+      port: null,
+      address: null,
+      client,
+      id: newId(),
+    });
+    return false;
   }
 
   async #connect(

@@ -73,6 +73,8 @@ function explain(verdict: Verdict, target: Target | null, detail: string): strin
   switch (verdict.reason) {
     case 'bad_target':
       return `${detail || 'the request cannot be read as HTTP'}.`;
+    case 'no_sni':
+      return `${where} carries TLS alone: ask for it as https, or set EGRESS_REQUIRE_SNI=false.`;
     case 'dns_error':
       return `${where} was not denied, but its name cannot be looked up (${detail}).`;
     case 'connect_failed':

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Via } from '../log/decision-log.ts';
 import { peerAddress } from '../net/client-list.ts';
@@ -23,14 +22,15 @@ export interface Attempt {
 /** The attempt that a request on a connection makes. */
 export function attemptOf(
   via: Via,
-  request: Pick<IncomingMessage, 'method' | 'url'>,
+  method: string | null,
+  text: string | null,
   client: Socket,
   parse: () => Target,
 ): Attempt {
   return {
     via,
-    method: request.method ?? null,
-    text: request.url || null,
+    method,
+    text,
     parse,
     client: peerAddress(client.remoteAddress),
     onGone: (callback) => {

@@ -40,7 +40,7 @@ export async function handleConnect(
 ): Promise<void> {
   client.on('error', () => undefined);
   const text = request.url ?? '';
-  const attempt = attemptOf('connect', request, client, () => parseAuthority(text));
+  const attempt = attemptOf('connect', 'CONNECT', text, client, () => parseAuthority(text));
   const admission = await admissions.admit(attempt);
   if (!admission.admitted) {
     endWith(client, formatAnswer(admission.answer));

@@ -22,10 +22,10 @@ export class Progress {
   target: Target | null = null;
   /** The first of the checked addresses, for those that cannot be reached. */
   address: string | null = null;
-  readonly #attempt: Attempt;
-  readonly #log: DecisionLog;
   /** What is wrong with the target, where it could not be read. */
   fault: TargetError | null = null;
+  readonly #attempt: Attempt;
+  readonly #log: DecisionLog;
 
   constructor(attempt: Attempt, log: DecisionLog) {
     this.#attempt = attempt;

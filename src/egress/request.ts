@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Answer, formatAnswer } from '../http/answer.ts';
 import { endWith } from '../http/last-answer.ts';
 import type { Via } from '../log/decision-log.ts';
-import { reset } from '../net/reset.ts';
+import { closeNow, reset } from '../net/reset.ts';
 import { type Target, TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
 import { answerToFailure } from './answer.ts';
@@ -37,24 +37,27 @@ export async function handleRequest(
   response: ServerResponse,
   expectsContinue: boolean,
 ): Promise<void> {
+  const { via, idleTimeout, pseudonym } = options;
+  let path = '/';
   const attempt = attemptOf(
-    options.via,
-    request,
+    via,
+    request.method ?? null,
+    request.url || null,
     request.socket,
-    () => readTarget(options, request).target,
+    () => {
+      const read = readTarget(options, request);
+      path = read.path;
+      return read.target;
+    },
   );
   const admission = await admissions.admit(attempt);
   if (!admission.admitted) {
     refuse(request, response, admission.answer);
     return;
   }
-  const { target, socket } = admission;
-  const closed = new Promise((resolve) => socket.once('close', resolve));
+  const { target, socket, maxUpload } = admission;
   let failure: string | undefined;
   try {
-    const { path } = readTarget(options, request);
-    const { idleTimeout, pseudonym } = options;
-    const { maxUpload } = admission;
     await exchange(
       { target, path, socket, idleTimeout, pseudonym, maxUpload, expectsContinue },
       request,
@@ -63,6 +66,7 @@ export async function handleRequest(
   } catch (error) {
     if (!(error instanceof ExchangeError)) throw error;
     failure = error.code;
+    await closeNow(socket);
     const answer =
       failure === 'upload_limit' ? admission.revoke(failure) : answerToFailure(target, failure);
     // With a reset even a client that takes the end of the connection for the end of the answer
@@ -70,8 +74,7 @@ export async function handleRequest(
     if (response.headersSent) reset(request.socket);
     else refuse(request, response, answer);
   } finally {
-    socket.destroy();
-    await closed;
+    await closeNow(socket);
     admission.end(failure);
   }
 }

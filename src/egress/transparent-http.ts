@@ -27,7 +27,7 @@ export async function refuseConnect(
   client: Socket,
 ): Promise<void> {
   client.on('error', () => undefined);
-  const attempt = attemptOf('transparent_http', request, client, () => {
+  const attempt = attemptOf('transparent_http', 'CONNECT', request.url ?? null, client, () => {
     throw new TargetError('CONNECT is taken on EGRESS_LISTEN alone');
   });
   const admission = await admissions.admit(attempt);

@@ -1,7 +1,9 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import type { DecisionLog } from '../log/decision-log.ts';
 import type { Logger } from '../log/logger.ts';
 import { peerAddress } from '../net/client-list.ts';
+import type { IdleServer } from '../net/listener.ts';
+import { reset } from '../net/reset.ts';
 import type { Reason } from '../policy/decide.ts';
 import { parseServerName, type Target, TargetError } from '../policy/target.ts';
 import type { AlertDescription } from '../tls/alert.ts';
@@ -33,21 +35,27 @@ const DENIED: ReadonlySet<Reason> = new Set(['not_allowed', 'deny_rule', 'non_pu
  *     whisper ── ClientHello for host ─▶ admit host:443 ─▶ bytes ◀═▶ target
  *                                          └────▶ alert or reset
  */
-export function createTlsServer(admissions: Admissions, options: TlsServerOptions): Server {
+export function createTlsServer(admissions: Admissions, options: TlsServerOptions): IdleServer {
+  const silent = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     client.on('error', () => undefined);
-    handleTls(admissions, options, client).catch((err: unknown) => {
+    handleTls(admissions, options, silent, client).catch((err: unknown) => {
       options.logger.error({ err }, 'a TLS connection failed');
       client.destroy();
     });
   });
   limitConnections(server, options.maxConnections, 'tls', options.log);
-  return server;
+  const closeIdleConnections = () => {
+    for (const client of silent) client.destroy();
+  };
+  return Object.assign(server, { closeIdleConnections });
 }
 
+/** @param silent the connections that have not said yet what they want. */
 async function handleTls(
   admissions: Admissions,
   { helloTimeout, idleTimeout }: TlsServerOptions,
+  silent: Set<Socket>,
   client: Socket,
 ): Promise<void> {
   // The address of a peer that has reset the connection is not known any more.
@@ -55,32 +63,34 @@ async function handleTls(
     client.destroy();
     return;
   }
-  // A stranger is turned away before it is heard.
-  const known = await admissions.allows(peerAddress(client.remoteAddress));
-  const read = known ? await readHello(client, NOTHING, helloTimeout) : null;
-  if (read && 'fault' in read && read.fault === 'hello_cut_off' && read.bytes.length === 0) {
+  if (!(await admissions.admitClient('tls', peerAddress(client.remoteAddress)))) {
+    reset(client);
+    return;
+  }
+  silent.add(client);
+  const read = await readHello(client, NOTHING, helloTimeout);
+  silent.delete(client);
+  if ('fault' in read && read.fault === 'hello_cut_off' && read.bytes.length === 0) {
     client.destroy();
     return;
   }
-  const ech = read !== null && 'hello' in read && read.hello.ech;
-  const attempt = attemptOf('tls', { url: textOf(read) }, client, () => targetOf(read));
+  const ech = 'hello' in read && read.hello.ech;
+  const attempt = attemptOf('tls', null, textOf(read), client, () => targetOf(read));
   const admission = await admissions.admit({ ...attempt, ...(ech ? { ech } : {}) });
   if (!admission.admitted) {
-    turnAway(client, read && 'hello' in read ? describe(admission.reason) : null);
-  } else await carry(admission, client, read?.bytes ?? NOTHING, idleTimeout);
+    turnAway(client, 'hello' in read ? describe(admission.reason) : null);
+  } else await carry(admission, client, read.bytes, idleTimeout);
 }
 
-function targetOf(read: HelloRead | null): Target {
-  if (read === null) throw new TargetError('nothing was read');
+function targetOf(read: HelloRead): Target {
   if ('hello' in read) return parseServerName(read.hello.serverNames);
   throw new TargetError('the connection does not begin with a ClientHello', 'no_sni', read.fault);
 }
 
 /** What was asked for, for the log; where it is something else than TLS, its beginning. */
-function textOf(read: HelloRead | null): string {
-  if (read === null) return '';
-  if ('hello' in read) return read.hello.serverNames.join(' ');
-  return read.fault === 'not_tls' ? read.bytes.toString('latin1', 0, SHOWN_BYTES) : '';
+function textOf(read: HelloRead): string | null {
+  if ('hello' in read) return read.hello.serverNames.join(' ') || null;
+  return read.fault === 'not_tls' ? read.bytes.toString('latin1', 0, SHOWN_BYTES) : null;
 }
 
 function describe(reason: Reason): AlertDescription {

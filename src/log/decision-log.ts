@@ -107,7 +107,7 @@ export class DecisionLog {
     }
     const level = record.decision === 'allow' ? 'info' : 'warn';
     if (this.#write(level, { ...record, ...totals })) {
-      this.#openFold(key, { fields: record, level, repeated: 0, totals: totals && NOTHING });
+      this.#openFold(key, { fields: record, level, repeated: 0, totals: null });
       return { record, place: 'line' };
     }
     this.#overflow(record, level, 1, totals);
@@ -215,18 +215,19 @@ class LineBudget {
 }
 
 function foldKey(record: DecisionRecord): string {
-  const { event, client, via, host, port, decision, reason } = record;
-  return JSON.stringify([event, client, via, host, port, decision, reason]);
+  const { event, client, via, host, port, decision, reason, sni } = record;
+  return JSON.stringify([event, client, via, host, port, decision, reason, sni]);
 }
 
 function add(fold: Fold, repeated: number, totals: EndTotals | null): void {
   fold.repeated += repeated;
-  if (!fold.totals || !totals) return;
+  if (!totals) return;
+  const sum = fold.totals ?? NOTHING;
   fold.totals = {
-    bytes_out: fold.totals.bytes_out + totals.bytes_out,
-    bytes_in: fold.totals.bytes_in + totals.bytes_in,
-    duration_ms: fold.totals.duration_ms + totals.duration_ms,
-    ...(fold.totals.ech || totals.ech ? { ech: true } : {}),
+    bytes_out: sum.bytes_out + totals.bytes_out,
+    bytes_in: sum.bytes_in + totals.bytes_in,
+    duration_ms: sum.duration_ms + totals.duration_ms,
+    ...(sum.ech || totals.ech ? { ech: true } : {}),
   };
 }
 

@@ -1,5 +1,4 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
-import { Server as HttpServer } from 'node:http';
 import { connect, type Server, type Socket } from 'node:net';
 import { formatListenAddress, type ListenAddress } from '../config/values.ts';
 
@@ -10,15 +9,18 @@ export class ListenError extends Error {
 
 const IDLE_CHECK_MS = 100;
 
+/** A server that can tell which of its connections nothing happens on, and close them. */
+export type IdleServer = Server & { closeIdleConnections?: () => void };
+
 /**
  * A server with the sockets that it has open, those included that HTTP has handed over
  * (CONNECT, upgrade), of which Node's own `closeAllConnections` no longer knows.
  */
 export class Listener {
-  readonly #server: Server;
+  readonly #server: IdleServer;
   readonly #sockets = new Set<Socket>();
 
-  constructor(server: Server) {
+  constructor(server: IdleServer) {
     this.#server = server;
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
@@ -61,10 +63,7 @@ export class Listener {
   async stop(timeout: number): Promise<void> {
     if (!this.#server.listening) return;
     const closed = new Promise((resolve) => this.#server.close(resolve));
-    const server = this.#server;
-    const idle = setInterval(() => {
-      if (server instanceof HttpServer) server.closeIdleConnections();
-    }, IDLE_CHECK_MS);
+    const idle = setInterval(() => this.#server.closeIdleConnections?.(), IDLE_CHECK_MS);
     const end = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, timeout);

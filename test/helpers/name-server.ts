@@ -38,6 +38,7 @@ export async function startNameServer(
       lookups.push(lookup);
       return admit(lookup);
     },
+    admitClient: async () => true,
     logger: createLogger('info', { write: (text) => lines.push(JSON.parse(text)) }),
   });
   const { port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, 'DNS_LISTEN');

@@ -119,8 +119,9 @@ export class WhisperPlace {
       .filter(({ event }) => event === 'egress');
   }
 
-  /** How many connections to the internet's host brought a byte. */
-  get reached(): number {
+  /** How many connections to the internet's host brought a byte, once nothing more is under way. */
+  async settledReached(): Promise<number> {
+    await new Promise((resolve) => setTimeout(resolve, 200));
     return this.#originPrinted.split('\n').filter((line) => /^\d/.test(line)).length;
   }
 
