@@ -143,15 +143,17 @@ export class Sidecar {
   /** Every way in to egress; all of them share what admits. */
   async #openEgress(): Promise<Omit<Addresses, 'ingress' | 'admin'>> {
     const { egress } = this.#config;
+    const clients = new ClientList(egress.clients, this.#resolve, this.#logger);
     const admissions = new Admissions({
       ...egress,
-      clients: new ClientList(egress.clients, this.#resolve, this.#logger),
+      clients,
       isForbidden: this.#isForbidden,
       resolve: limitResolve(this.#resolve, lookupLimit(process.env.UV_THREADPOOL_SIZE)),
       log: this.#log,
     });
     const options = {
       ...egress,
+      clients,
       helloTimeout: egress.connectTimeout,
       log: this.#log,
       logger: this.#logger,

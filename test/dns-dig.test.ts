@@ -85,7 +85,9 @@ describe.skipIf(isMissing('dig', '-v'))('dig (of bind9-dnsutils)', () => {
     const { port, lookups } = await startNameServer();
     const output = await dig(port, '+noall', '+answer', 'oRigin.test');
     expect(output.split(/\s+/)).toEqual(['oRigin.test.', '60', 'IN', 'A', PROXY, '']);
-    expect(lookups).toEqual([{ name: 'oRigin.test', type: 'A', client: '127.0.0.1', own: false }]);
+    expect(lookups).toEqual([
+      { name: 'oRigin.test', type: 'A', client: '127.0.0.1', own: false, fault: null },
+    ]);
   });
 
   test('is given the name', async () => {

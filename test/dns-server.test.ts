@@ -88,7 +88,9 @@ describe('the answer', () => {
       reason: 'client_not_allowed',
     }));
     expect(await lookUp(port, 'localhost')).toEqual(['REFUSED', []]);
-    expect(lookups).toEqual([{ name: 'localhost', type: 'A', client: '127.0.0.1', own: true }]);
+    expect(lookups).toEqual([
+      { name: 'localhost', type: 'A', client: '127.0.0.1', own: true, fault: null },
+    ]);
   });
 
   test('is SERVFAIL where we fail, and that is logged', async () => {
@@ -125,7 +127,13 @@ describe('the answer', () => {
     }
     // The last is BADVERS, the rest of which stands in the OPT.
     expect(rcodes).toEqual(['FORMERR', 'NOTIMP', 'REFUSED', 'NOERROR']);
-    expect(lookups).toEqual([]);
+    // They are told of all the same: who asks may be a stranger, and each refusal is logged.
+    expect(lookups.map(({ name: asked, fault }) => `${fault} ${asked}`)).toEqual([
+      'FORMERR ',
+      'NOTIMP ',
+      'REFUSED origin.test',
+      'BADVERS origin.test',
+    ]);
   });
 });
 

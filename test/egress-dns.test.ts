@@ -65,6 +65,24 @@ describe('a look-up', () => {
     ]);
   });
 
+  test('that cannot be answered is in the log too, and refused if it is a stranger’s', async () => {
+    const odd = [message({}), message({}, question(labels('version', 'bind'), 16, 3))];
+    for (const [clients, codes] of [
+      ['127.0.0.1', [1, REFUSED]],
+      ['127.0.0.9', [REFUSED, REFUSED]],
+    ] as const) {
+      const proxy = await startProxy({ ...DNS, EGRESS_CLIENTS: clients });
+      const client = await UdpClient.connect(proxy.ports.dns);
+      for (const query of odd) await client.ask(query);
+      expect(client.answers.map(rcode)).toEqual(codes);
+      const reason = clients === '127.0.0.1' ? 'bad_target' : 'client_not_allowed';
+      expect(proxy.decisions()).toMatchObject([
+        { reason, via: 'dns', method: null, host: null, error: 'FORMERR' },
+        { reason, via: 'dns', method: 'TXT', host: 'version.bind', error: 'REFUSED' },
+      ]);
+    }
+  });
+
   test('of the proxy’s own names is answered, and not logged', async () => {
     const proxy = await startProxy({ ...DNS, UPSTREAM: 'http://whisper-gate:7860' });
     for (const name of ['localhost', 'whisper-proxy', 'whisper-gate', '1.0.0.127.in-addr.arpa']) {

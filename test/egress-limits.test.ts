@@ -47,8 +47,40 @@ describe('EGRESS_CONNECT_TIMEOUT', () => {
   });
 });
 
+describe('strangers', () => {
+  test.skipIf(process.platform !== 'linux').each(['EGRESS_LISTEN', 'EGRESS_HTTP_LISTEN'])(
+    'cannot take the connections of %s away from a client, however silent they are',
+    async (variable) => {
+      const proxy = await startProxy({
+        ...{ [variable]: '127.0.0.1:0', EGRESS_CLIENTS: '127.0.0.2', EGRESS_MAX_CONNECTIONS: '1' },
+      });
+      const port = variable === 'EGRESS_LISTEN' ? proxy.port : proxy.ports.http;
+      const strangers = Array.from({ length: 300 }, () => connect({ port, host: '127.0.0.1' }));
+      for (const socket of strangers) {
+        socket.on('error', () => undefined).resume();
+        cleanUp(() => socket.destroy());
+      }
+      await soon(() => expect(strangers.filter(({ closed }) => closed).length).toBe(300 - 16));
+      const client = await RawClient.connect(port, '127.0.0.1', '127.0.0.2');
+      expect((await client.send('GET /x HTTP/1.1\r\nHost: a\r\n\r\n').answer()).status).not.toBe(
+        503,
+      );
+      expect(proxy.decisions()[0]).toMatchObject({ reason: 'client_not_allowed', host: null });
+    },
+  );
+});
+
 describe('EGRESS_IDLE_TIMEOUT', () => {
   const short = { EGRESS_IDLE_TIMEOUT: '100ms' };
+
+  test('ends pipelined requests all at once, not each after the one before', async () => {
+    const target = await startTarget();
+    const proxy = await startProxyTo(target.port, { EGRESS_IDLE_TIMEOUT: '1s' });
+    const client = await RawClient.connect(proxy.port);
+    client.send(`GET http://origin.test:${target.port}/ HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(8));
+    await soon(() => expect(target.sockets).toHaveLength(8));
+    await soon(() => expect(target.sockets.every(({ readableEnded }) => readableEnded)).toBe(true));
+  });
 
   test('ends a tunnel in which nothing moves', async () => {
     const target = await startTarget();

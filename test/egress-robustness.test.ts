@@ -151,6 +151,8 @@ describe('a client that vanishes', () => {
       const client = await RawClient.connect(proxy.port, '127.0.0.1', '127.0.0.2');
       client.send(connectTo(`127.0.0.1:${target.port}`));
       await soon(() => expect(proxy.lookups).toEqual(['client.test']));
+      // The look-up begins with the connection, before the request is there.
+      await new Promise((resolve) => setTimeout(resolve, 20));
       client.socket.resetAndDestroy();
       // The proxy runs in this process: after this it has seen the reset.
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -204,9 +206,10 @@ describe('a slow header', () => {
   test('is not waited for', async () => {
     const logger = createLogger('info', { write: () => undefined });
     const log = new DecisionLog(logger, true);
+    const clients = new ClientList(null, async () => [], logger);
     const admissions = new Admissions({
       policy: { allow: [], deny: [], mode: 'enforce', maxUpload: { default: null, groups: {} } },
-      clients: new ClientList(null, async () => [], logger),
+      clients,
       isForbidden: () => false,
       resolve: async () => [],
       log,
@@ -215,6 +218,7 @@ describe('a slow header', () => {
       requireSni: true,
     });
     const server = createEgressServer(admissions, {
+      clients,
       log,
       logger,
       maxConnections: 1,

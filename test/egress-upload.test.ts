@@ -118,7 +118,7 @@ describe('in a tunnel', () => {
     await soon(() => expect(target.sockets.every((socket) => socket.destroyed)).toBe(true));
     await proxy.stop();
     const lines = proxy.decisions().filter(({ reason }) => reason === 'upload_limit');
-    expect(lines).toMatchObject([{ bytes_out: 4 }, { bytes_out: 8, repeated: 2 }]);
+    expect(lines).toMatchObject([{ bytes_out: 4 }, { bytes_out: 8, repeated: 2, id: null }]);
   });
 });
 
@@ -247,6 +247,28 @@ describe("a group's limit", () => {
     expect(await passes('rest.test', 101)).toBe(false);
     expect(await passes('127.0.0.1', 101)).toBe(false);
     expect(await passes('wide.test', 101)).toBe(true);
+  });
+
+  test('is the smallest one, where rules of several groups cover a target, in whichever order', async () => {
+    const target = await startTarget();
+    const rule = `origin.test:${target.port}`;
+    for (const [first, second] of [
+      ['A', 'B'],
+      ['B', 'A'],
+    ]) {
+      const proxy = await startProxyTo(target.port, {
+        EGRESS_ALLOW: `127.0.0.1:${target.port}`,
+        [`EGRESS_ALLOW_${first}`]: rule,
+        [`EGRESS_ALLOW_${second}`]: `*.x.test ${rule}`,
+        EGRESS_MAX_UPLOAD_B: '4B',
+      });
+      const client = await openTunnel(proxy.port, rule);
+      await client.send('12345').untilEnded();
+      expect(proxy.decisions()[1]).toMatchObject({
+        reason: 'upload_limit',
+        rule: `${first} ${rule}`,
+      });
+    }
   });
 
   test('in report mode, what no rule covers has the general one', async () => {

@@ -160,6 +160,20 @@ describe('past 200 lines a second', () => {
     expect(folded[1]).toMatchObject({ reason: 'bad_target', host: null, repeated: 300 });
   });
 
+  test.each([
+    ['of look-ups', { via: 'dns' }, 50],
+    ['of strangers', { reason: 'client_not_allowed' }, 20],
+  ] as const)('a flood %s takes nothing from the lines of what else is tried', (_, fields, own) => {
+    const log = createLog();
+    for (let i = 0; i < 500; i += 1) log.decide({ ...RECORD, ...fields, host: `h${i}` });
+    for (let i = 0; i < 100; i += 1) log.decide({ ...RECORD, host: `e${i}.example` });
+    const count = (start: string) =>
+      lines.filter(({ host }) => String(host).startsWith(start)).length;
+    expect([count('h'), count('e')]).toEqual([own, 100]);
+    vi.advanceTimersByTime(10_000);
+    expect(lines.at(-1)).toMatchObject({ host: null, repeated: 500 - own });
+  });
+
   test('a flood at ingress takes nothing from the lines of egress', () => {
     const log = createLog();
     for (let i = 0; i < 500; i += 1) {

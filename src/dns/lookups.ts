@@ -2,9 +2,9 @@ import type { Logger } from '../log/logger.ts';
 import type { Verdict } from '../policy/decide.ts';
 import { formatAnswer } from './answer.ts';
 import { findOwnName, type OwnNames } from './own-names.ts';
-import { type Query, readQuery } from './query.ts';
+import { type Fault, type Query, type Rcode, readQuery } from './query.ts';
 
-/** A look-up, as the policy and the log see it. */
+/** A look-up, as the policy and the log see it. Name and type are empty where they cannot be read. */
 export interface Lookup {
   /**
    * The name as it was sent, without the final dot: one character for each byte, and a dot or
@@ -17,6 +17,8 @@ export interface Lookup {
   client: string | null;
   /** Whether it is one of the names that the proxy answers for itself, which no rule decides about. */
   own: boolean;
+  /** What is wrong with a query that cannot be answered, or null. */
+  fault: Rcode | null;
 }
 
 export interface NameServerOptions extends OwnNames {
@@ -47,7 +49,13 @@ export function createRespond({
   const answer = async (query: Query, client: string | null) => {
     const { name, type } = query;
     const own = findOwnName(name, names, client);
-    const verdict = await admit({ name: name.text, type, client, own: own !== null });
+    const verdict = await admit({
+      name: name.text,
+      type,
+      client,
+      own: own !== null,
+      fault: null,
+    });
     if (verdict.decision === 'deny') {
       return formatAnswer(query, verdict.reason === 'client_not_allowed' ? 'REFUSED' : 'NXDOMAIN');
     }
@@ -55,12 +63,18 @@ export function createRespond({
     return formatAnswer(query, 'NOERROR', record.type === type ? record : null);
   };
 
+  const refuse = async (fault: Fault, client: string | null) => {
+    const { name, type = '', rcode } = fault;
+    const asked = { name: name?.text ?? '', type, client, own: false, fault: rcode };
+    const { reason } = await admit(asked);
+    return formatAnswer(fault, reason === 'client_not_allowed' ? 'REFUSED' : rcode);
+  };
+
   return async (message, client) => {
     const query = readQuery(message);
     if (query === null) return null;
-    if ('rcode' in query) return formatAnswer(query, query.rcode);
     try {
-      return await answer(query, client);
+      return 'rcode' in query ? await refuse(query, client) : await answer(query, client);
     } catch (err) {
       logger.error({ err }, 'a look-up failed');
       return formatAnswer(query, 'SERVFAIL');

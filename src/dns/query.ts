@@ -47,6 +47,9 @@ export interface Query extends Envelope {
 /** A query that gets an error, whatever it asks for. */
 export interface Fault extends Envelope {
   rcode: Rcode;
+  /** What it asks for, where that could be read. */
+  name?: Name;
+  type?: string;
 }
 
 /**

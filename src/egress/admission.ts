@@ -79,9 +79,9 @@ export class Admissions {
    * Decides about a look-up: nothing is looked up for it, and nothing dialled. The names that the
    * proxy answers for itself are no matter of the rules, nor of the log.
    */
-  async admitLookup({ name, type, client, own }: Lookup): Promise<Verdict> {
+  async admitLookup({ name, type, client, own, fault }: Lookup): Promise<Verdict> {
     const host = parseHost(name);
-    const verdict = await this.#decideLookup(host, client, own);
+    const verdict = await this.#decideLookup(fault === null ? host : null, client, own);
     if (own && verdict.decision === 'allow') return verdict;
     this.#options.log.decide({
       event: 'egress',
@@ -89,12 +89,13 @@ export class Admissions {
       reason: verdict.reason,
       rule: verdict.rule,
       via: 'dns',
-      method: type,
-      host: host?.host ?? name,
+      method: type || null,
+      host: host?.host ?? (name || null),
       port: null,
       address: null,
       client,
       id: newId(),
+      ...(fault === null ? {} : { error: fault }),
     });
     return verdict;
   }

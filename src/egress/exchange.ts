@@ -85,7 +85,10 @@ export function exchange(
 
     if (client.destroyed) gone();
     else client.once('close', gone);
-    response.setTimeout(options.idleTimeout, () => fail({ code: 'idle_timeout' }));
+    const idle = () => fail({ code: 'idle_timeout' });
+    response.setTimeout(options.idleTimeout, idle);
+    // An answer that has to queue behind others has no socket to time yet.
+    options.socket.setTimeout(options.idleTimeout, idle);
     response.once('finish', () => {
       settle();
       discardBody(request);

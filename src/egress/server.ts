@@ -3,13 +3,13 @@ import type { Socket } from 'node:net';
 import { formatAnswer } from '../http/answer.ts';
 import { endWith } from '../http/last-answer.ts';
 import { limitPipelining } from '../http/pipeline.ts';
-import type { DecisionLog, Via } from '../log/decision-log.ts';
+import type { Via } from '../log/decision-log.ts';
 import type { Logger } from '../log/logger.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
 import { type ConnectOptions, handleConnect } from './connect.ts';
-import { limitConnections } from './drops.ts';
+import { type EgressCrowd, limitConnections } from './crowd.ts';
 import { readForward } from './forward.ts';
 import { handleRequest } from './request.ts';
 import { readTransparent, refuseConnect } from './transparent-http.ts';
@@ -20,13 +20,11 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const TIMEOUT_CHECK_MS = 1_000;
 
 /** What an egress listener for HTTP needs beside the admissions that all of them share. */
-export interface EgressServerOptions extends ConnectOptions {
+export interface EgressServerOptions extends ConnectOptions, EgressCrowd {
   /** For programs that know of no proxy: requests in origin-form, and no tunnels. */
   transparent: boolean;
   /** This proxy's name in Via. */
   pseudonym: string;
-  maxConnections: number;
-  log: DecisionLog;
   logger: Logger;
 }
 
@@ -55,7 +53,7 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
   });
   // Node shows no more than 1000 fields otherwise, while its parser heeds those behind them too.
   server.maxHeadersCount = 0;
-  limitConnections(server, options.maxConnections, via, options.log);
+  limitConnections(server, options, via);
 
   // Whatever is wrong here is our own fault: the client loses its connection, and gets nowhere.
   const orDestroy = (work: Promise<void>, socket: Socket) => {

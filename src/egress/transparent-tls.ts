@@ -1,5 +1,4 @@
 import { createServer, type Socket } from 'node:net';
-import type { DecisionLog } from '../log/decision-log.ts';
 import type { Logger } from '../log/logger.ts';
 import { peerAddress } from '../net/client-list.ts';
 import type { IdleServer } from '../net/listener.ts';
@@ -11,16 +10,14 @@ import { type HelloRead, readHello } from '../tls/read-hello.ts';
 import { turnAway } from '../tls/turn-away.ts';
 import type { Admissions } from './admission.ts';
 import { attemptOf } from './attempt.ts';
-import { limitConnections } from './drops.ts';
+import { type EgressCrowd, limitConnections } from './crowd.ts';
 import { carry } from './tunnel.ts';
 
-export interface TlsServerOptions {
-  maxConnections: number;
+export interface TlsServerOptions extends EgressCrowd {
   /** Milliseconds for the ClientHello. */
   helloTimeout: number;
   /** Milliseconds. */
   idleTimeout: number;
-  log: DecisionLog;
   logger: Logger;
 }
 
@@ -44,7 +41,7 @@ export function createTlsServer(admissions: Admissions, options: TlsServerOption
       client.destroy();
     });
   });
-  limitConnections(server, options.maxConnections, 'tls', options.log);
+  limitConnections(server, options, 'tls');
   const closeIdleConnections = () => {
     for (const client of silent) client.destroy();
   };

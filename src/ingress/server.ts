@@ -6,8 +6,8 @@ import { type Answer, formatAnswer } from '../http/answer.ts';
 import { discardBody, endWith } from '../http/last-answer.ts';
 import { limitPipelining } from '../http/pipeline.ts';
 import type { Logger } from '../log/logger.ts';
+import { limitCrowd } from '../net/crowd.ts';
 import { ForeignRedirectError } from './answer.ts';
-import { limitConnections } from './crowd.ts';
 import { createInterceptor, type Exchange } from './exchange.ts';
 import { failureAnswer } from './failure.ts';
 import { logIngress, refuseUnreadable, type ScreenOptions, screen } from './screen.ts';
@@ -22,6 +22,10 @@ const SERVER_OPTIONS = {
   // An upload may take as long as it likes.
   requestTimeout: 0,
 };
+
+/** Connections at a time; session-manager needs a handful. */
+const CLIENTS = 512;
+const STRANGERS = 64;
 
 export interface IngressOptions extends ScreenOptions {
   upstream: UpstreamConnector;
@@ -43,7 +47,7 @@ export function createIngress(options: IngressOptions): FastifyInstance {
     serverFactory: (listener) => createServer(SERVER_OPTIONS, limitPipelining(listener)),
   });
   app.server.maxHeadersCount = 0;
-  limitConnections(app.server, options.clients);
+  limitCrowd(app.server, options.clients, { known: CLIENTS, strangers: STRANGERS });
   addRelay(app, options, addScreen(app, options));
   addHandovers(app, options);
   return app;

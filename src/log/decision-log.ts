@@ -47,8 +47,15 @@ export interface Recorded {
   place: 'line' | 'repeat' | 'overflow' | 'hidden';
 }
 
+/** What lines of this log have, as far as their budget depends on it. */
+interface LineFields {
+  event: string;
+  reason?: Reason | null;
+  via?: Via | null;
+}
+
 interface Fold {
-  fields: { event: string };
+  fields: LineFields;
   level: 'info' | 'warn';
   repeated: number;
   totals: EndTotals | null;
@@ -60,8 +67,10 @@ export function newId(): string {
 }
 
 const WINDOW_MS = 10_000;
-/** Lines a second. Apart, so that a stranger at ingress cannot hide what whisper tries. */
+/** Lines a second. Apart, so that neither strangers nor mere look-ups can hide what whisper tries. */
 const EGRESS_LINES = 200;
+const LOOKUP_LINES = 50;
+const STRANGER_LINES = 20;
 const INGRESS_LINES = 20;
 const LAST_ENDS_MS = 1_000;
 const NOTHING: EndTotals = { bytes_out: 0, bytes_in: 0, duration_ms: 0 };
@@ -81,6 +90,8 @@ export class DecisionLog {
   #onNoneOpen: (() => void) | undefined;
   readonly #budgets = {
     ingress: new LineBudget(INGRESS_LINES),
+    strangers: new LineBudget(STRANGER_LINES),
+    lookups: new LineBudget(LOOKUP_LINES),
     egress: new LineBudget(EGRESS_LINES),
   };
 
@@ -148,11 +159,16 @@ export class DecisionLog {
     for (const key of [...this.#folds.keys()]) this.#closeFold(key, true);
   }
 
-  #write(level: 'info' | 'warn', fields: { event: string }): boolean {
-    const budget = fields.event === 'ingress' ? this.#budgets.ingress : this.#budgets.egress;
-    if (!budget.take()) return false;
+  #write(level: 'info' | 'warn', fields: LineFields): boolean {
+    if (!this.#budgetOf(fields).take()) return false;
     this.#logger[level](fields);
     return true;
+  }
+
+  #budgetOf({ event, reason, via }: LineFields): LineBudget {
+    if (event === 'ingress') return this.#budgets.ingress;
+    if (reason === 'client_not_allowed') return this.#budgets.strangers;
+    return via === 'dns' ? this.#budgets.lookups : this.#budgets.egress;
   }
 
   #overflow(
@@ -185,7 +201,8 @@ export class DecisionLog {
     this.#folds.delete(key);
     if (!fold || fold.repeated === 0) return;
     const { fields, level, repeated, totals } = fold;
-    const line = { ...fields, ...totals, repeated };
+    // Sums of several connections are no single one's.
+    const line = { ...fields, ...totals, ...(totals ? { id: null } : {}), repeated };
     // There are no more overflow lines than reasons, so these need no budget.
     if (last || key.startsWith('overflow ')) this.#logger[level](line);
     else if (!this.#write(level, line))

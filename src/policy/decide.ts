@@ -1,5 +1,5 @@
 import { classifyAddress } from './addresses.ts';
-import { findAddressRule, findNameRules, findRule, type Rule } from './rules.ts';
+import { findAddressRule, findNameRules, findRule, findRules, type Rule } from './rules.ts';
 import type { Target } from './target.ts';
 
 export type Decision = 'allow' | 'deny' | 'would_deny';
@@ -54,8 +54,8 @@ export type IsForbidden = (address: string, port: number) => boolean;
 export function decideTarget(policy: Policy, target: Target, isForbidden: IsForbidden): Verdict {
   const denied = findRule(policy.deny, target);
   if (denied) return deny('deny_rule', denied);
-  const allowed = findRule(policy.allow, target);
-  const verdict = allowed ? allow(policy, allowed) : notAllowed(policy);
+  const allowed = findRules(policy.allow, target);
+  const verdict = allowed.length > 0 ? allow(policy, allowed) : notAllowed(policy);
   return target.kind === 'address'
     ? decideAddresses(policy, verdict, [target.host], target.port, isForbidden)
     : verdict;
@@ -72,7 +72,7 @@ export function decideLookup(policy: Policy, name: string): Verdict {
   const denialOf = (port: number | null) =>
     denials.find((rule) => rule.port === null || rule.port === port);
   const allowed = candidates.find(({ port }) => denialOf(port) === undefined);
-  if (allowed) return allow(policy, allowed);
+  if (allowed) return allow(policy, [allowed]);
   const everywhere = denialOf(null);
   if (everywhere) return deny('deny_rule', everywhere);
   const [candidate] = candidates;
@@ -106,8 +106,11 @@ export function decideAddresses(
   return verdict;
 }
 
-function allow(policy: Policy, { label, group }: Rule): Verdict {
-  return { decision: 'allow', reason: null, rule: label, ...uploadLimit(policy, group) };
+/** The first rule decides; each that covers the target may limit what goes up. */
+function allow(policy: Policy, rules: readonly Rule[]): Verdict {
+  const rule = rules[0]?.label ?? null;
+  const groups = rules.map(({ group }) => group);
+  return { decision: 'allow', reason: null, rule, ...uploadLimit(policy, groups) };
 }
 
 function notAllowed(policy: Policy): Verdict {
@@ -116,14 +119,20 @@ function notAllowed(policy: Policy): Verdict {
     decision: 'would_deny',
     reason: 'not_allowed',
     rule: null,
-    ...uploadLimit(policy, null),
+    ...uploadLimit(policy, [null]),
   };
 }
 
-function uploadLimit({ maxUpload }: Policy, group: string | null): { maxUpload?: number } {
-  const ofGroup = group === null ? undefined : maxUpload.groups[group];
-  const limit = ofGroup ?? maxUpload.default;
-  return limit === null ? {} : { maxUpload: limit };
+/** The smallest limit of several groups: in which order they stand must not matter. */
+function uploadLimit(
+  { maxUpload }: Policy,
+  groups: readonly (string | null)[],
+): { maxUpload?: number } {
+  const limits = groups.flatMap((group) => {
+    const ofGroup = group === null ? undefined : maxUpload.groups[group];
+    return ofGroup ?? maxUpload.default ?? [];
+  });
+  return limits.length === 0 ? {} : { maxUpload: Math.min(...limits) };
 }
 
 function deny(reason: Reason, rule?: Rule): Verdict {

@@ -51,9 +51,12 @@ export function parseRule(text: string, list: List, group: string | null): Rule 
 
 /** The first rule that matches a target: a name by name rules only, an address by address rules only. */
 export function findRule(rules: readonly Rule[], target: Target): Rule | undefined {
-  return target.kind === 'address'
-    ? findAddressRule(rules, target.host, target.port)
-    : rules.find((rule) => portMatches(rule, target.port) && nameMatches(rule, target.host));
+  return rules.find((rule) => matches(rule, target));
+}
+
+/** Every rule that matches a target. */
+export function findRules(rules: readonly Rule[], target: Target): Rule[] {
+  return rules.filter((rule) => matches(rule, target));
 }
 
 /** Every name rule that matches a name on some port. */
@@ -67,10 +70,18 @@ export function findAddressRule(
   address: string,
   port: number,
 ): Rule | undefined {
-  return rules.find(({ list, match, ...rule }) => {
-    if (match.kind !== 'network' || !portMatches(rule, port)) return false;
-    return list === 'deny' ? touches(match.network, address) : covers(match.network, address);
-  });
+  return rules.find((rule) => addressMatches(rule, address, port));
+}
+
+function matches(rule: Rule, { kind, host, port }: Target): boolean {
+  return kind === 'address'
+    ? addressMatches(rule, host, port)
+    : portMatches(rule, port) && nameMatches(rule, host);
+}
+
+function addressMatches({ list, match, ...rule }: Rule, address: string, port: number): boolean {
+  if (match.kind !== 'network' || !portMatches(rule, port)) return false;
+  return list === 'deny' ? touches(match.network, address) : covers(match.network, address);
 }
 
 function portMatches(rule: Pick<Rule, 'port'>, port: number): boolean {
