@@ -12,6 +12,7 @@ import { createTlsServer } from './egress/transparent-tls.ts';
 import { createEmbeddedUpstream } from './embedded/server.ts';
 import { createIngress } from './ingress/server.ts';
 import { type UpstreamAddress, UpstreamConnector } from './ingress/upstream.ts';
+import { RulesInForce } from './live/rules-in-force.ts';
 import { DecisionLog } from './log/decision-log.ts';
 import type { Logger } from './log/logger.ts';
 import { ClientList } from './net/client-list.ts';
@@ -41,6 +42,7 @@ export class Sidecar {
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #resolve: Resolve;
+  readonly #rules: RulesInForce;
   readonly #log: DecisionLog;
   /** This proxy's name in Via: one of its own, so that a chain of two is no loop. */
   readonly #pseudonym = `whisper-proxy-${randomBytes(4).toString('hex')}`;
@@ -54,6 +56,7 @@ export class Sidecar {
     this.#config = config;
     this.#logger = logger;
     this.#resolve = resolve;
+    this.#rules = new RulesInForce(config.egress.policy);
     this.#log = new DecisionLog(logger, config.log.allowed);
   }
 
@@ -147,6 +150,7 @@ export class Sidecar {
     const admissions = new Admissions({
       ...egress,
       clients,
+      rules: this.#rules,
       isForbidden: this.#isForbidden,
       resolve: limitResolve(this.#resolve, lookupLimit(process.env.UV_THREADPOOL_SIZE)),
       log: this.#log,

@@ -31,6 +31,7 @@ describe('the log of a connection', () => {
       address: '127.0.0.1',
       client: '127.0.0.1',
       id: ID,
+      config: expect.stringMatching(/^[0-9a-f]{8}$/),
     });
     expect(end).toEqual({
       level: 'info',
@@ -65,6 +66,7 @@ describe('the log of a connection', () => {
         address: null,
         client: '127.0.0.1',
         id: ID,
+        config: expect.stringMatching(/^[0-9a-f]{8}$/),
       },
     ]);
   });

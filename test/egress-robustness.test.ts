@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Admissions } from '../src/egress/admission.ts';
 import { createEgressServer } from '../src/egress/server.ts';
+import { RulesInForce } from '../src/live/rules-in-force.ts';
 import { DecisionLog } from '../src/log/decision-log.ts';
 import { createLogger } from '../src/log/logger.ts';
 import { ClientList } from '../src/net/client-list.ts';
@@ -208,8 +209,13 @@ describe('a slow header', () => {
     const log = new DecisionLog(logger, true);
     const clients = new ClientList(null, async () => [], logger);
     const admissions = new Admissions({
-      policy: { allow: [], deny: [], mode: 'enforce', maxUpload: { default: null, groups: {} } },
       clients,
+      rules: new RulesInForce({
+        allow: [],
+        deny: [],
+        mode: 'enforce',
+        maxUpload: { default: null, groups: {} },
+      }),
       isForbidden: () => false,
       resolve: async () => [],
       log,

@@ -1,4 +1,5 @@
 import type { Lookup } from '../dns/lookups.ts';
+import type { RulesInForce } from '../live/rules-in-force.ts';
 import { type DecisionLog, newId, type Via } from '../log/decision-log.ts';
 import type { ClientList } from '../net/client-list.ts';
 import { DialError, deadline, dialAny } from '../net/dial.ts';
@@ -8,7 +9,6 @@ import {
   decideLookup,
   decideTarget,
   type IsForbidden,
-  type Policy,
   type Reason,
   type Verdict,
 } from '../policy/decide.ts';
@@ -20,7 +20,7 @@ import { Progress, type Refusal } from './progress.ts';
 
 /** What egress decides and dials with; times in milliseconds. */
 export interface AdmissionOptions {
-  policy: Policy;
+  rules: RulesInForce;
   clients: ClientList;
   /** The proxy's own listeners; its clients are added here. */
   isForbidden: IsForbidden;
@@ -52,12 +52,12 @@ export class Admissions {
   /** Admits an attempt, or says why not. */
   async admit(attempt: Attempt): Promise<Admission> {
     const { clients, maxConnections } = this.#options;
-    const progress = new Progress(attempt, this.#options.log);
+    const progress = new Progress(attempt, this.#options.log, this.#options.rules.hash);
     progress.readTarget();
     if (!(await clients.allows(attempt.client))) return progress.deny(denial('client_not_allowed'));
     const { target, fault } = progress;
     if (target === null) return progress.deny(denial(fault?.reason ?? 'bad_target'), fault?.error);
-    const verdict = decideTarget(this.#options.policy, target, this.#isForbidden);
+    const verdict = decideTarget(this.#options.rules.policy, target, this.#isForbidden);
     if (verdict.decision === 'deny') return progress.deny(verdict);
     const isPlain = attempt.via === 'http' || attempt.via === 'transparent_http';
     if (isPlain && this.#options.requireSni && needsServerName(target)) {
@@ -96,6 +96,7 @@ export class Admissions {
       client,
       id: newId(),
       ...(fault === null ? {} : { error: fault }),
+      config: this.#options.rules.hash,
     });
     return verdict;
   }
@@ -104,7 +105,7 @@ export class Admissions {
     if (!(await this.#options.clients.allows(client))) return denial('client_not_allowed');
     if (own) return { decision: 'allow', reason: null, rule: null };
     return host?.kind === 'name'
-      ? decideLookup(this.#options.policy, host.host)
+      ? decideLookup(this.#options.rules.policy, host.host)
       : denial('bad_target');
   }
 
@@ -144,7 +145,7 @@ export class Admissions {
         return progress.deny(denial('dns_error', verdict.rule), addresses.code);
       }
       const final = decideAddresses(
-        this.#options.policy,
+        this.#options.rules.policy,
         verdict,
         addresses,
         target.port,

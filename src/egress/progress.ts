@@ -27,9 +27,13 @@ export class Progress {
   readonly #attempt: Attempt;
   readonly #log: DecisionLog;
 
-  constructor(attempt: Attempt, log: DecisionLog) {
+  readonly #config: string;
+
+  /** @param config which rules are in force. */
+  constructor(attempt: Attempt, log: DecisionLog, config: string) {
     this.#attempt = attempt;
     this.#log = log;
+    this.#config = config;
   }
 
   readTarget(): void {
@@ -56,6 +60,7 @@ export class Progress {
       address,
       client,
       id: newId(),
+      config: this.#config,
       ...(error === undefined ? {} : { error }),
       ...(ech ? { ech } : {}),
     };

@@ -19,6 +19,8 @@ export interface DecisionRecord {
   address: string | null;
   client: string | null;
   id: string;
+  /** Which rules were in force: see `RulesInForce`. */
+  config?: string;
   /** The error's code, where one is behind the reason. */
   error?: string;
   /** The server name that a ClientHello gave, where it was not the target's. */
@@ -54,6 +56,13 @@ interface LineFields {
   via?: Via | null;
 }
 
+/** Whoever wants to know of every decision and every end, none folded and none left out. */
+export interface DecisionObserver {
+  /** @param totals what the connection has carried, where it was let through before. */
+  decided(record: DecisionRecord, totals: EndTotals | null): void;
+  ended(record: DecisionRecord, totals: EndTotals): void;
+}
+
 interface Fold {
   fields: LineFields;
   level: 'info' | 'warn';
@@ -82,7 +91,8 @@ const NOTHING: EndTotals = { bytes_out: 0, bytes_in: 0, duration_ms: 0 };
  */
 export class DecisionLog {
   readonly #logger: Logger;
-  readonly #logAllowed: boolean;
+  readonly #observers: readonly DecisionObserver[];
+  #logAllowed: boolean;
   readonly #folds = new Map<string, Fold>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
   /** Connections that were let through and have not ended. */
@@ -96,9 +106,15 @@ export class DecisionLog {
   };
 
   /** @param logger decisions are written whatever its level: LOG_ALLOWED is their switch. */
-  constructor(logger: Logger, logAllowed: boolean) {
+  constructor(logger: Logger, logAllowed: boolean, observers: readonly DecisionObserver[] = []) {
     this.#logger = logger.child({}, { level: 'info' });
     this.#logAllowed = logAllowed;
+    this.#observers = observers;
+  }
+
+  /** Sets whether what was allowed is written too; observers learn of it in any case. */
+  set logAllowed(allowed: boolean) {
+    this.#logAllowed = allowed;
   }
 
   /**
@@ -107,6 +123,7 @@ export class DecisionLog {
    */
   decide(decision: DecisionRecord, totals: EndTotals | null = null): Recorded {
     const record = bounded(decision);
+    for (const observer of this.#observers) observer.decided(record, totals);
     // A look-up has no end.
     if (record.decision !== 'deny' && record.via !== 'dns') this.#open += 1;
     if (record.decision === 'allow' && !this.#logAllowed) return { record, place: 'hidden' };
@@ -127,6 +144,7 @@ export class DecisionLog {
 
   /** Records the end of a connection that was let through. */
   end({ record, place }: Recorded, totals: EndTotals): void {
+    for (const observer of this.#observers) observer.ended(record, totals);
     this.#recordEnd(record, place, totals);
     this.#open -= 1;
     if (this.#open === 0) this.#onNoneOpen?.();
