@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
+import { addAllow } from './cli/allow.ts';
+import { addCheck } from './cli/check.ts';
 import { demo } from './cli/demo.ts';
 import { health } from './cli/health.ts';
 import { serve } from './cli/serve.ts';
@@ -24,6 +26,8 @@ program
   .command('health')
   .description('ask the running proxy whether it is well; for HealthCmd')
   .action(health);
+addAllow(program);
+addCheck(program);
 addVerify(program);
 
 const [, , ...args] = process.argv;

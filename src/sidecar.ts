@@ -3,16 +3,19 @@ import { isIP, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { createAdmin, type Health } from './admin/server.ts';
-import type { Config } from './config/config.ts';
+import type { Config, ConfigError } from './config/config.ts';
 import { formatListenAddress, type ListenAddress, type TcpAddress } from './config/values.ts';
 import { NameServer } from './dns/server.ts';
 import { Admissions } from './egress/admission.ts';
-import { createEgressServer } from './egress/server.ts';
-import { createTlsServer } from './egress/transparent-tls.ts';
+import { crowdLimits } from './egress/crowd.ts';
+import { createEgressListeners } from './egress/listeners.ts';
 import { createEmbeddedUpstream } from './embedded/server.ts';
 import { createIngress } from './ingress/server.ts';
 import { type UpstreamAddress, UpstreamConnector } from './ingress/upstream.ts';
+import { createControl } from './live/control.ts';
+import { Reload } from './live/reload.ts';
 import { RulesInForce } from './live/rules-in-force.ts';
+import { TimedAllows } from './live/timed-allows.ts';
 import { DecisionLog } from './log/decision-log.ts';
 import type { Logger } from './log/logger.ts';
 import { ClientList } from './net/client-list.ts';
@@ -50,6 +53,8 @@ export class Sidecar {
   readonly #apps: FastifyInstance[] = [];
   readonly #ownPorts = new Set<number>();
   #nameServer: NameServer | undefined;
+  #reload: Reload | undefined;
+  #timed: TimedAllows | undefined;
   #reminder: NodeJS.Timeout | undefined;
 
   constructor(config: Config, logger: Logger, resolve: Resolve) {
@@ -75,9 +80,26 @@ export class Sidecar {
     }
   }
 
+  /** Which configuration is in force, as decisions in the log have it. */
+  get hash(): string {
+    return this.#rules.hash;
+  }
+
+  /** Puts another configuration into force, as far as that can be done while it runs. */
+  apply(config: Config): void {
+    this.#reload?.apply(config);
+    if (config.egress.policy.mode === 'report') this.#logger.warn(REPORT_WARNING);
+  }
+
+  /** Keeps the configuration that is in force, since another one has faults. */
+  reject(error: ConfigError): void {
+    this.#reload?.reject(error);
+  }
+
   /** Stops accepting, gives what runs SHUTDOWN_TIMEOUT to finish, then ends it. */
   async stop(): Promise<void> {
     clearInterval(this.#reminder);
+    this.#timed?.close();
     const { shutdownTimeout } = this.#config;
     await Promise.all([
       this.#nameServer?.stop(),
@@ -94,26 +116,32 @@ export class Sidecar {
       this.#resolve,
       config.ingress.connectTimeout,
     );
-    const listeners: Record<string, string> = {};
-    const health = async (): Promise<Health> => {
-      const [state, ungated] = await Promise.all([upstream.probe(), upstream.isUngated()]);
-      const warnings = [];
-      if (config.egress.policy.mode === 'report') warnings.push(REPORT_WARNING);
-      if (ungated && config.upstream.kind !== 'embedded') warnings.push(GATE_WARNING);
-      return {
-        status: 'ok',
-        listeners,
-        upstream: { address: String(upstream), ...state },
-        mode: config.egress.policy.mode,
-        warnings,
-      };
-    };
     const ingress = await this.#open(
       await this.#ingress(upstream),
       config.ingress.listen,
       'INGRESS_LISTEN',
     );
-    const egress = await this.#openEgress();
+    const { reload, ...egress } = await this.#openEgress();
+    const listeners: Record<string, string> = {};
+    const health = async (): Promise<Health> => {
+      const [state, ungated] = await Promise.all([upstream.probe(), upstream.isUngated()]);
+      const { mode } = this.#rules.policy;
+      const warnings = [];
+      if (mode === 'report') warnings.push(REPORT_WARNING);
+      if (ungated && config.upstream.kind !== 'embedded') warnings.push(GATE_WARNING);
+      return {
+        status: 'ok',
+        listeners,
+        upstream: { address: String(upstream), ...state },
+        mode,
+        config: reload.state,
+        timed: this.#rules.timed.map(({ rule, until }) => ({
+          rule: rule.label,
+          until: new Date(until).toISOString(),
+        })),
+        warnings,
+      };
+    };
     const admin = await this.#open(
       await this.#app(createAdmin({ token: config.admin.token, health })),
       config.admin.listen,
@@ -143,40 +171,41 @@ export class Sidecar {
     );
   }
 
-  /** Every way in to egress; all of them share what admits. */
-  async #openEgress(): Promise<Omit<Addresses, 'ingress' | 'admin'>> {
+  /** Opens every way in to egress, and what changes its rules. */
+  async #openEgress(): Promise<Omit<Addresses, 'ingress' | 'admin'> & { reload: Reload }> {
     const { egress } = this.#config;
-    const clients = new ClientList(egress.clients, this.#resolve, this.#logger);
+    const log = this.#log;
+    const logger = this.#logger;
+    const rules = this.#rules;
+    const clients = new ClientList(egress.clients, this.#resolve, logger);
+    const limits = crowdLimits(egress.maxConnections);
     const admissions = new Admissions({
       ...egress,
+      rules,
       clients,
-      rules: this.#rules,
       isForbidden: this.#isForbidden,
       resolve: limitResolve(this.#resolve, lookupLimit(process.env.UV_THREADPOOL_SIZE)),
-      log: this.#log,
+      log,
     });
-    const options = {
-      ...egress,
-      clients,
-      helloTimeout: egress.connectTimeout,
-      log: this.#log,
-      logger: this.#logger,
-      pseudonym: this.#pseudonym,
-    };
-    const forward = createEgressServer(admissions, { ...options, transparent: false });
-    const addresses: Omit<Addresses, 'ingress' | 'admin'> = {
-      egress: await this.#open(forward, egress.listen, 'EGRESS_LISTEN'),
-    };
-    if (egress.tlsListen) {
-      const server = createTlsServer(admissions, options);
-      addresses.egress_tls = await this.#open(server, egress.tlsListen, 'EGRESS_TLS_LISTEN');
-    }
-    if (egress.httpListen) {
-      const server = createEgressServer(admissions, { ...options, transparent: true });
-      addresses.egress_http = await this.#open(server, egress.httpListen, 'EGRESS_HTTP_LISTEN');
+    const parts = { clients, limits, log, logger, pseudonym: this.#pseudonym };
+    const addresses: Partial<Addresses> = {};
+    for (const listener of createEgressListeners(admissions, egress, parts)) {
+      const { name, server, address, variable } = listener;
+      addresses[name] = await this.#open(server, address, variable);
     }
     if (egress.dnsListen) addresses.dns = await this.#openNameServer(admissions, egress.dnsListen);
-    return addresses;
+    const reload = new Reload(this.#config, { rules, admissions, limits, log, logger });
+    this.#reload = reload;
+    await this.#openControl(reload);
+    return { egress: egress.listen, ...addresses, reload };
+  }
+
+  async #openControl(reload: Reload): Promise<void> {
+    const { controlSocket } = this.#config;
+    if (controlSocket === null) return;
+    this.#timed = new TimedAllows(this.#rules, this.#logger, () => reload.reconsider());
+    const server = await this.#app(createControl(this.#timed));
+    await this.#open(server, { kind: 'unix', path: controlSocket }, 'CONTROL_SOCKET');
   }
 
   async #openNameServer(admissions: Admissions, listen: TcpAddress): Promise<TcpAddress> {
@@ -217,8 +246,9 @@ export class Sidecar {
   }
 
   #warnOfReportMode(): void {
-    if (this.#config.egress.policy.mode !== 'report') return;
-    const warn = () => this.#logger.warn(REPORT_WARNING);
+    const warn = () => {
+      if (this.#rules.policy.mode === 'report') this.#logger.warn(REPORT_WARNING);
+    };
     warn();
     this.#reminder = setInterval(warn, REPORT_EVERY_MS).unref();
   }

@@ -45,6 +45,7 @@ describe('the defaults', () => {
         dnsListen: null,
         clients: null,
         requireSni: true,
+        onReload: 'keep',
         policy: { allow: [], deny: [], mode: 'enforce', maxUpload: { default: null, groups: {} } },
         maxConnections: 256,
         connectTimeout: 10_000,
@@ -53,6 +54,8 @@ describe('the defaults', () => {
       admin: { listen: { kind: 'tcp', host: '127.0.0.1', port: 9090 }, token: null },
       shutdownTimeout: 8000,
       log: { level: 'info', allowed: true },
+      controlSocket: null,
+      fixed: BASE,
     } satisfies Config);
   });
 

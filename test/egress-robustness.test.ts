@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Admissions } from '../src/egress/admission.ts';
+import { crowdLimits } from '../src/egress/crowd.ts';
 import { createEgressServer } from '../src/egress/server.ts';
 import { RulesInForce } from '../src/live/rules-in-force.ts';
 import { DecisionLog } from '../src/log/decision-log.ts';
@@ -227,7 +228,7 @@ describe('a slow header', () => {
       clients,
       log,
       logger,
-      maxConnections: 1,
+      limits: crowdLimits(1),
       idleTimeout: 1_000,
       pseudonym: 'test',
       transparent: false,

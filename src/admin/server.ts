@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
+import type { ConfigState } from '../live/reload.ts';
 
 /** What `GET /healthz` tells. */
 export interface Health {
@@ -14,6 +15,10 @@ export interface Health {
     error?: string;
   };
   mode: 'enforce' | 'report';
+  /** Which configuration is in force. */
+  config: ConfigState;
+  /** What is allowed for a time, and until when (ISO 8601). */
+  timed: { rule: string; until: string }[];
   warnings: string[];
 }
 

@@ -29,14 +29,25 @@ export async function health(): Promise<void> {
   }
 }
 
-function describe({ listeners, upstream, mode, warnings }: Health): string {
+function describe({ listeners, upstream, mode, config, timed, warnings }: Health): string {
   const where = Object.entries(listeners).map(([name, address]) => `${name} ${address}`);
   const state =
     upstream.error === undefined ? upstream.state : `${upstream.state} (${upstream.error})`;
   const lines = [
     `ok: ${where.join(', ')}; mode ${mode}; whisper at ${upstream.address} is ${state}`,
   ];
+  lines.push(`configuration ${config.hash}, read at ${clock(config.loaded)}`);
+  for (const { rule, until } of timed) lines.push(`allowed until ${clock(until)}: ${rule}`);
+  if (config.faults.length > 0) {
+    lines.push('warning: a later configuration has faults, so the one before stays in force:');
+    lines.push(...config.faults.map((fault) => `  ${fault}`));
+  }
   return [...lines, ...warnings.map((warning) => `warning: ${warning}`), ''].join('\n');
+}
+
+/** Local time. */
+function clock(time: string): string {
+  return new Date(time).toTimeString().slice(0, 8);
 }
 
 function readOrExit() {

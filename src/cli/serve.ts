@@ -1,4 +1,4 @@
-import { type Config, readConfig } from '../config/config.ts';
+import { type Config, ConfigError, readConfig } from '../config/config.ts';
 import { createLogger, endWithoutLog, type Logger } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
 import { systemResolve } from '../net/resolve.ts';
@@ -17,16 +17,19 @@ export async function serve({ local = false }: { local?: boolean }): Promise<voi
   const demoHost = local && !process.env.UPSTREAM ? new DemoHost() : null;
   const demoAddress = await demoHost?.start();
   try {
-    const config = readConfig(process.env, demoAddress ? localPresets(demoAddress) : {});
+    const presets = demoAddress ? localPresets(demoAddress) : {};
+    const config = readConfig(process.env, presets);
     const logger = createServeLogger(config, local || process.stdout.isTTY);
     const sidecar = new Sidecar(config, logger, systemResolve);
     stopOnSignal(async () => {
       await sidecar.stop();
       await demoHost?.stop();
     });
+    // On a terminal that is closed, it ends.
+    if (!local) reloadOnSignal(sidecar, presets);
     const addresses = await sidecar.start();
     if (demoAddress) process.stdout.write(banner(addresses, demoAddress));
-    else announce(logger, config, addresses);
+    else announce(logger, config, addresses, sidecar.hash);
   } catch (error) {
     exitOn(error);
   }
@@ -51,11 +54,12 @@ function createServeLogger({ log }: Config, asRows: boolean): Logger {
   );
 }
 
-function announce(logger: Logger, config: Config, addresses: Addresses): void {
+function announce(logger: Logger, config: Config, addresses: Addresses, hash: string): void {
   const { policy } = config.egress;
   logger.info(
     {
       ...formatAddresses(addresses),
+      config: hash,
       config_file: config.file,
       mode: policy.mode,
       allow: policy.allow.map(({ label }) => label),
@@ -63,6 +67,18 @@ function announce(logger: Logger, config: Config, addresses: Addresses): void {
     },
     'listening',
   );
+}
+
+/** SIGHUP: the configuration is read again. */
+function reloadOnSignal(sidecar: Sidecar, presets: Record<string, string>): void {
+  process.on('SIGHUP', () => {
+    try {
+      sidecar.apply(readConfig(process.env, presets));
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      sidecar.reject(error);
+    }
+  });
 }
 
 function stopOnSignal(stop: () => Promise<void>): void {

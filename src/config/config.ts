@@ -14,6 +14,7 @@ import {
   parseListenAddress,
   parseNameServerAddress,
   parseSize,
+  parseSocketPath,
   parseTcpAddress,
   parseToken,
   parseUpstream,
@@ -22,7 +23,7 @@ import {
   type Upstream,
   ValueError,
 } from './values.ts';
-import { RULE_LIST, UPLOAD_LIMIT, VARIABLES, type VariableName } from './variables.ts';
+import { isRuntime, RULE_LIST, UPLOAD_LIMIT, VARIABLES, type VariableName } from './variables.ts';
 
 /** What the program runs with; frozen, times in milliseconds. */
 export interface Config {
@@ -45,13 +46,19 @@ export interface Config {
     clients: readonly ClientRule[] | null;
     policy: Policy;
     requireSni: boolean;
+    /** What becomes of open connections that new rules deny. */
+    onReload: 'keep' | 'end';
     maxConnections: number;
     connectTimeout: number;
     idleTimeout: number;
   };
   admin: { listen: TcpAddress; token: string | null };
+  /** The unix socket that takes commands; null: none are taken. */
+  controlSocket: string | null;
   shutdownTimeout: number;
   log: { level: LogLevel; allowed: boolean };
+  /** The variables that are read at the start alone, as they were set. */
+  fixed: Readonly<Record<string, string>>;
 }
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
@@ -60,13 +67,17 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 export class ConfigError extends Error {
   readonly code = 'BAD_CONFIG';
   readonly faults: readonly Fault[];
+  /** A sentence for each fault, in the order of their lines. */
+  readonly messages: string[];
 
   constructor(faults: readonly Fault[], file: string | null) {
     const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
     const inOrder = [...faults].sort((a, b) => (a.line ?? Infinity) - (b.line ?? Infinity));
-    const lines = inOrder.map((fault) => `  ${formatFault(fault, file)}`);
+    const messages = inOrder.map((fault) => formatFault(fault, file));
+    const lines = messages.map((message) => `  ${message}`);
     super(`the configuration has ${count}, so nothing was started:\n${lines.join('\n')}`);
     this.faults = faults;
+    this.messages = messages;
   }
 }
 
@@ -99,16 +110,23 @@ export function readConfig(env: Environment, presets: Environment = {}): Config 
         maxUpload: readUploadLimits(sources),
       },
       requireSni: read('EGRESS_REQUIRE_SNI', parseBoolean),
+      onReload: read('EGRESS_ON_RELOAD', oneOf('keep', 'end')),
       maxConnections: read('EGRESS_MAX_CONNECTIONS', parseCount),
       connectTimeout: read('EGRESS_CONNECT_TIMEOUT', parseDuration),
       idleTimeout: read('EGRESS_IDLE_TIMEOUT', parseDuration),
     },
     admin: adminOf(read),
+    controlSocket: controlSocketOf(read),
     shutdownTimeout: read('SHUTDOWN_TIMEOUT', parseDuration),
     log: {
       level: read('LOG_LEVEL', oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')),
       allowed: read('LOG_ALLOWED', parseBoolean),
     },
+    fixed: Object.fromEntries(
+      [...sources.assignments.values()].flatMap(({ name, value }) =>
+        isRuntime(name) ? [] : [[name, value]],
+      ),
+    ),
   };
   checkTogether(config, sources);
   if (sources.faults.length > 0) throw new ConfigError(sources.faults, sources.file);
@@ -121,10 +139,23 @@ export function readConfig(env: Environment, presets: Environment = {}): Config 
  * @throws ConfigError
  */
 export function readAdmin(env: Environment): Config['admin'] {
+  return readPart(env, adminOf);
+}
+
+/** Reads where the running program takes commands, or null. @throws ConfigError */
+export function readControlSocket(env: Environment): string | null {
+  return readPart(env, controlSocketOf);
+}
+
+function readPart<Part>(env: Environment, read: (reader: Reader) => Part): Part {
   const sources = { ...readSources(env), faults: [] };
-  const admin = adminOf(reader(sources));
+  const part = read(reader(sources));
   if (sources.faults.length > 0) throw new ConfigError(sources.faults, sources.file);
-  return admin;
+  return part;
+}
+
+function controlSocketOf(read: Reader): string | null {
+  return read.optional('CONTROL_SOCKET', parseSocketPath);
 }
 
 function adminOf(read: Reader): Config['admin'] {

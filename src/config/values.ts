@@ -29,7 +29,7 @@ const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 
 /** `http://host[:port]`, `unix:/path` or `embedded`. @throws ValueError */
 export function parseUpstream(text: string): Upstream {
   if (text === 'embedded') return { kind: 'embedded' };
-  if (text.startsWith('unix:')) return { kind: 'unix', path: parseSocketPath(text) };
+  if (text.startsWith('unix:')) return { kind: 'unix', path: parseUnixAddress(text) };
   const [, host, port = '80'] =
     /^http:\/\/(\[[^\]]*\]|[^:/?#@[\]]+)(?::(\d+))?\/?$/.exec(text) ?? [];
   const parsed = host === undefined ? null : parseHost(host);
@@ -53,7 +53,7 @@ export function parseTcpAddress(text: string): TcpAddress {
 
 /** `address:port` or `unix:/path`. @throws ValueError */
 export function parseListenAddress(text: string): ListenAddress {
-  if (text.startsWith('unix:')) return { kind: 'unix', path: parseSocketPath(text) };
+  if (text.startsWith('unix:')) return { kind: 'unix', path: parseUnixAddress(text) };
   return parseTcpAddress(text);
 }
 
@@ -145,13 +145,23 @@ export function formatListenAddress(address: ListenAddress): string {
     : formatHostPort(address.host, address.port);
 }
 
-function parseSocketPath(text: string): string {
-  const path = text.slice('unix:'.length);
+/** The path of a unix socket. @throws ValueError */
+export function parseSocketPath(path: string): string {
   // sockaddr_un has 108 bytes, the final NUL included (unix(7)); Linux would cut the rest off.
   if (!path.startsWith('/') || path.includes('\0') || Buffer.byteLength(path) > 107) {
+    throw new ValueError(
+      'it must be an absolute path of at most 107 bytes, as in /tmp/control.sock',
+    );
+  }
+  return path;
+}
+
+function parseUnixAddress(text: string): string {
+  try {
+    return parseSocketPath(text.slice('unix:'.length));
+  } catch {
     throw new ValueError(
       'it must be an absolute path of at most 107 bytes, as in unix:/run/whisper/api.sock',
     );
   }
-  return path;
 }

@@ -43,16 +43,33 @@ export type Admission = Passage | Refusal;
  */
 export class Admissions {
   readonly #options: AdmissionOptions;
+  readonly #passages = new Set<Passage>();
+  #maxConnections: number;
+  /** Passages, and what is about to become one. */
   #open = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.#maxConnections = options.maxConnections;
+  }
+
+  /** Sets how many connections may be open at once; those that are stay. */
+  set maxConnections(limit: number) {
+    this.#maxConnections = limit;
+  }
+
+  /** The open connections that the rules now in force would deny, each with the verdict. */
+  deniedNow(): { passage: Passage; verdict: Verdict }[] {
+    return [...this.#passages].flatMap((passage) => {
+      const verdict = this.#judge(passage.target, [passage.address]);
+      return verdict.decision === 'deny' ? [{ passage, verdict }] : [];
+    });
   }
 
   /** Admits an attempt, or says why not. */
   async admit(attempt: Attempt): Promise<Admission> {
-    const { clients, maxConnections } = this.#options;
-    const progress = new Progress(attempt, this.#options.log, this.#options.rules.hash);
+    const { clients } = this.#options;
+    const progress = new Progress(attempt, this.#options.log, this.#options.rules);
     progress.readTarget();
     if (!(await clients.allows(attempt.client))) return progress.deny(denial('client_not_allowed'));
     const { target, fault } = progress;
@@ -63,7 +80,7 @@ export class Admissions {
     if (isPlain && this.#options.requireSni && needsServerName(target)) {
       return progress.deny(denial('no_sni', verdict.rule), 'not_tls');
     }
-    if (this.#open >= maxConnections) return progress.deny(denial('too_many_connections'));
+    if (this.#open >= this.#maxConnections) return progress.deny(denial('too_many_connections'));
     this.#open += 1;
     let admitted = false;
     try {
@@ -144,26 +161,30 @@ export class Admissions {
       if ('code' in addresses) {
         return progress.deny(denial('dns_error', verdict.rule), addresses.code);
       }
-      const final = decideAddresses(
-        this.#options.rules.policy,
-        verdict,
-        addresses,
-        target.port,
-        this.#isForbidden,
-      );
+      let final = this.#judge(target, addresses);
       if (final.decision === 'deny') return progress.deny(final);
       progress.address = addresses[0] ?? null;
       const { socket, address } = await dialAny(addresses, target.port, controller.signal);
-      return new Passage({
+      // The rules may have changed since.
+      final = this.#judge(target, addresses);
+      if (final.decision === 'deny') {
+        socket.destroy();
+        return progress.deny(final);
+      }
+      const passage = new Passage({
+        address,
         target,
         socket,
         verdict: final,
         recorded: progress.record(final, address),
         log: this.#options.log,
-        onEnd: () => {
+        onEnd: (ended) => {
+          this.#passages.delete(ended);
           this.#open -= 1;
         },
       });
+      this.#passages.add(passage);
+      return passage;
     } catch (error) {
       if (!(error instanceof DialError)) throw error;
       return progress.deny(denial('connect_failed', verdict.rule), error.code);
@@ -171,6 +192,14 @@ export class Admissions {
       clear();
       unsubscribe();
     }
+  }
+
+  /** The whole decision about a target with the addresses that it has, by the rules now in force. */
+  #judge(target: Target, addresses: string[]): Verdict {
+    const { policy } = this.#options.rules;
+    const verdict = decideTarget(policy, target, this.#isForbidden);
+    if (verdict.decision === 'deny') return verdict;
+    return decideAddresses(policy, verdict, addresses, target.port, this.#isForbidden);
   }
 
   async #resolve(target: Target, signal: AbortSignal): Promise<string[] | { code: string }> {

@@ -11,18 +11,22 @@ const STRANGERS = 16;
 /** Whose connections a listener takes, and where it tells of the others. */
 export interface EgressCrowd {
   clients: ClientList;
-  /** EGRESS_MAX_CONNECTIONS. */
-  maxConnections: number;
+  /** Shared by all listeners: see `crowdLimits`. */
+  limits: CrowdLimits;
   log: DecisionLog;
+}
+
+/** The limits of a listener, for a value of EGRESS_MAX_CONNECTIONS. */
+export function crowdLimits(maxConnections: number): CrowdLimits {
+  return { known: maxConnections + REFUSED_AT_ONCE, strangers: STRANGERS };
 }
 
 /** Drops what comes beyond the limits and beyond those that are told so, and logs it. */
 export function limitConnections(
   server: Server,
-  { clients, maxConnections, log }: EgressCrowd,
+  { clients, limits, log }: EgressCrowd,
   via: Via,
-): CrowdLimits {
-  const limits = { known: maxConnections + REFUSED_AT_ONCE, strangers: STRANGERS };
+): void {
   limitCrowd(server, clients, limits, (client, isKnown) => {
     log.decide({
       event: 'egress',
@@ -38,5 +42,4 @@ export function limitConnections(
       id: newId(),
     });
   });
-  return limits;
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Answer } from '../http/answer.ts';
-import type { DecisionLog, EndTotals, Recorded } from '../log/decision-log.ts';
+import type { DecisionLog, DecisionRecord, EndTotals, Recorded } from '../log/decision-log.ts';
 import type { Reason, Verdict } from '../policy/decide.ts';
 import type { Target } from '../policy/target.ts';
 import { answerTo } from './answer.ts';
@@ -12,9 +12,14 @@ export interface PassageParts {
   verdict: Verdict;
   recorded: Recorded;
   log: DecisionLog;
+  /** The address that it goes to. */
+  address: string;
   /** Called once, when it is over. */
-  onEnd: () => void;
+  onEnd: (passage: Passage) => void;
 }
+
+/** What the log tells of a revocation beside its reason. */
+export type RevokeDetails = Partial<Pick<DecisionRecord, 'error' | 'sni' | 'rule' | 'config'>>;
 
 /**
  * A connection that was let through. Whoever gets one calls `end` when it is over, and must do
@@ -24,6 +29,7 @@ export class Passage {
   readonly admitted = true;
   readonly target: Target;
   readonly socket: Socket;
+  readonly address: string;
   /** Bytes that the client may send; null: any number. */
   readonly maxUpload: number | null;
   readonly #parts: PassageParts;
@@ -34,6 +40,7 @@ export class Passage {
   constructor(parts: PassageParts) {
     this.target = parts.target;
     this.socket = parts.socket;
+    this.address = parts.address;
     this.maxUpload = parts.verdict.maxUpload ?? null;
     this.#ech = parts.recorded.record.ech ?? false;
     this.#parts = parts;
@@ -47,10 +54,10 @@ export class Passage {
   /**
    * Takes the admission back: logged as a denial of its own, with the same id and what has gone
    * through so far.
-   * @param details the error's code and the server name that was sent, for the log.
+   * @param details for the log: the error's code, the server name that was sent, what the rules in force say.
    * @returns what the client is told, where it still can be.
    */
-  revoke(reason: Reason, details: { error?: string; sni?: string } = {}): Answer {
+  revoke(reason: Reason, details: RevokeDetails = {}): Answer {
     const { target, verdict, recorded, log } = this.#parts;
     const denial: Verdict = { decision: 'deny', reason, rule: verdict.rule };
     log.decide({ ...recorded.record, ...denial, ...details }, this.#totals());
@@ -61,7 +68,7 @@ export class Passage {
   end(error?: string): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#parts.onEnd();
+    this.#parts.onEnd(this);
     this.#parts.log.end(this.#parts.recorded, {
       ...this.#totals(),
       ...(error === undefined ? {} : { error }),

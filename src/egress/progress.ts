@@ -1,4 +1,5 @@
 import type { Answer } from '../http/answer.ts';
+import type { RulesInForce } from '../live/rules-in-force.ts';
 import {
   type DecisionLog,
   type DecisionRecord,
@@ -27,13 +28,12 @@ export class Progress {
   readonly #attempt: Attempt;
   readonly #log: DecisionLog;
 
-  readonly #config: string;
+  readonly #rules: RulesInForce;
 
-  /** @param config which rules are in force. */
-  constructor(attempt: Attempt, log: DecisionLog, config: string) {
+  constructor(attempt: Attempt, log: DecisionLog, rules: RulesInForce) {
     this.#attempt = attempt;
     this.#log = log;
-    this.#config = config;
+    this.#rules = rules;
   }
 
   readTarget(): void {
@@ -60,7 +60,7 @@ export class Progress {
       address,
       client,
       id: newId(),
-      config: this.#config,
+      config: this.#rules.hash,
       ...(error === undefined ? {} : { error }),
       ...(ech ? { ech } : {}),
     };

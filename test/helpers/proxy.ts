@@ -24,6 +24,10 @@ export interface TestProxy {
   decisions(): Line[];
   /** The ends of connections in the log, once there are that many. */
   ends(count: number): Promise<Line[]>;
+  /** Every other line of the log with that event. */
+  events(event: string): Line[];
+  /** Puts another configuration into force. @param env all of it. */
+  reload(env: Record<string, string>): void;
   stop(): Promise<void>;
 }
 
@@ -67,6 +71,8 @@ export async function startProxy(
     texts,
     lookups,
     decisions: () => events('egress'),
+    events,
+    reload: (changed) => sidecar.apply(readConfig({ ...DEFAULTS, ...changed })),
     ends: async (count) => {
       await soon(() => expect(events('egress_end')).toHaveLength(count));
       return events('egress_end');

@@ -1,0 +1,148 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { type Config, ConfigError, readConfig } from '../config/config.ts';
+import { isOwnAddress } from '../net/own-addresses.ts';
+import { systemResolve } from '../net/resolve.ts';
+import { classifyAddress } from '../policy/addresses.ts';
+import { touchesClient } from '../policy/clients.ts';
+import { decideAddresses, decideTarget, type IsForbidden, type Verdict } from '../policy/decide.ts';
+import { formatHostPort, parseHost } from '../policy/host.ts';
+import { explainDenial } from '../policy/remedy.ts';
+import { parsePort, type Target } from '../policy/target.ts';
+
+const USAGE_STATUS = 2;
+/** EX_CONFIG of sysexits(3), as `serve` has it. */
+const CONFIG_STATUS = 78;
+const HTTPS = 443;
+/** What a file alone, away from the container, does not say. */
+const PRESETS = { UPSTREAM: 'http://whisper-gate:7860' };
+
+const HELP = `
+It reads the configuration as the proxy would at its next start or reload, and looks names up as the proxy does.
+What "whisper-proxy allow" has allowed for a time is not in it.
+
+Exit status: 0 all would be let through, 1 something would be denied, 2 usage, 78 the configuration has faults.`;
+
+interface CheckOptions {
+  envFile?: string;
+  config?: string | true;
+}
+
+/** Adds `whisper-proxy check`, which tells what would be decided and validates configurations, to a program. */
+export function addCheck(program: Command): void {
+  program
+    .command('check')
+    .description(
+      'what would be decided about a host, by which rule; or whether a configuration is valid',
+    )
+    .argument('[host[:port]...]', 'what to ask about (port 443)', collectTargets, [])
+    .option('--env-file <file>', 'another configuration file than the one of the proxy')
+    .option('--config [file]', 'only see whether the configuration has faults')
+    .addHelpText('after', HELP)
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE_STATUS))
+    .action((targets: Target[], options: CheckOptions, command: Command) =>
+      check(targets, options, command),
+    );
+}
+
+async function check(targets: Target[], options: CheckOptions, command: Command): Promise<void> {
+  const isValidation = options.config !== undefined;
+  if (isValidation === targets.length > 0) {
+    command.error('error: name hosts, or give --config, and not both');
+  }
+  const file = typeof options.config === 'string' ? options.config : options.envFile;
+  const config = readOrExit(file);
+  if (isValidation) {
+    process.stdout.write(`${config.file ?? 'the environment'} has no faults: ${summary(config)}\n`);
+    return;
+  }
+  for (const target of targets) {
+    const { verdict, lines } = await judge(config, target);
+    process.stdout.write(`${lines.join('\n')}\n`);
+    if (verdict.decision === 'deny') process.exitCode = 1;
+  }
+}
+
+/** What would become of a target, and the lines that tell it. */
+async function judge(
+  config: Config,
+  target: Target,
+): Promise<{ verdict: Verdict; lines: string[] }> {
+  const { policy } = config.egress;
+  const isForbidden = forbiddenBy(config);
+  const where = formatHostPort(target.host, target.port);
+  let verdict = decideTarget(policy, target, isForbidden);
+  let addresses: string[] = [];
+  let trouble: string | null = null;
+  try {
+    addresses = target.kind === 'address' ? [target.host] : await systemResolve(target.host);
+    if (verdict.decision !== 'deny') {
+      verdict = decideAddresses(policy, verdict, addresses, target.port, isForbidden);
+    }
+  } catch (error) {
+    trouble = `it cannot be looked up here (${(error as NodeJS.ErrnoException).code})`;
+    if (verdict.decision !== 'deny')
+      verdict = { ...verdict, decision: 'deny', reason: 'dns_error' };
+  }
+  const why = [verdict.reason, verdict.rule && `by the rule ${verdict.rule}`].filter(Boolean);
+  return {
+    verdict,
+    lines: [
+      `${where}  ${verdict.decision}  ${why.join(', ')}`,
+      ...addresses.map(
+        (address) => `    ${address}  ${classOf(address, target.port, isForbidden)}`,
+      ),
+      ...(trouble ? [`    ${trouble}`] : []),
+      ...(isExplained(verdict) ? [`    ${explainDenial(verdict, target)}`] : []),
+    ],
+  };
+}
+
+function isExplained({ decision, reason }: Verdict): boolean {
+  return decision !== 'allow' && reason !== 'dns_error';
+}
+
+function classOf(address: string, port: number, isForbidden: IsForbidden): string {
+  if (isForbidden(address, port)) return "the proxy's own, or one of its clients";
+  const { name, never } = classifyAddress(address);
+  return never ? `${name}, never reached` : name;
+}
+
+/** As the running proxy has it, as far as the configuration alone tells. */
+function forbiddenBy({ ingress, egress, admin }: Config): IsForbidden {
+  const listens = [
+    ...[ingress.listen, egress.listen, egress.tlsListen, egress.httpListen],
+    ...[egress.dnsListen, admin.listen],
+  ];
+  const ports = new Set(listens.flatMap((listen) => (listen?.kind === 'tcp' ? [listen.port] : [])));
+  return (address, port) =>
+    touchesClient(egress.clients ?? [], address) || (ports.has(port) && isOwnAddress(address));
+}
+
+function summary({ egress: { policy } }: Config): string {
+  const { allow, deny, mode } = policy;
+  return `${allow.length} allow and ${deny.length} deny rules, mode ${mode}`;
+}
+
+function readOrExit(file: string | undefined): Config {
+  const env = file === undefined ? process.env : { ...process.env, CONFIG_FILE: file };
+  try {
+    return readConfig(env, PRESETS);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const lines = error.messages.map((message) => `  ${message}`);
+    process.stderr.write(`whisper-proxy: the configuration has faults:\n${lines.join('\n')}\n`);
+    process.exit(CONFIG_STATUS);
+  }
+}
+
+function collectTargets(text: string, targets: Target[]): Target[] {
+  const [, hostText = text, portText] = /^(\[[^\]]*\]|[^:[\]]+)(?::([^:]*))?$/.exec(text) ?? [];
+  const host = parseHost(hostText);
+  const port = portText === undefined ? HTTPS : parsePort(portText);
+  if (host === null || port === null) {
+    throw new InvalidArgumentError(
+      'It must be a host, or one with a port, as in huggingface.co, example.org:80 or [2001:db8::1]:443.',
+    );
+  }
+  return [...targets, { ...host, port }];
+}

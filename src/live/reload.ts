@@ -1,0 +1,123 @@
+import type { Config, ConfigError } from '../config/config.ts';
+import type { Admissions } from '../egress/admission.ts';
+import { crowdLimits } from '../egress/crowd.ts';
+import type { DecisionLog } from '../log/decision-log.ts';
+import type { Logger } from '../log/logger.ts';
+import type { CrowdLimits } from '../net/crowd.ts';
+import { reset } from '../net/reset.ts';
+import type { RulesInForce } from './rules-in-force.ts';
+
+/** What a reload works on. */
+export interface ReloadParts {
+  rules: RulesInForce;
+  admissions: Admissions;
+  /** Of all listeners. */
+  limits: CrowdLimits;
+  log: DecisionLog;
+  logger: Logger;
+}
+
+/** How the configuration stands, for health. */
+export interface ConfigState {
+  hash: string;
+  /** When it was read; ISO 8601. */
+  loaded: string;
+  /** Why the last try to read another was in vain; empty if it was not. */
+  faults: string[];
+}
+
+/**
+ * Puts another configuration into force while the program runs: its rules, mode, limits and log. A
+ * faulty one changes nothing.
+ */
+export class Reload {
+  readonly #parts: ReloadParts;
+  #config: Config;
+  #loaded = new Date();
+  #faults: string[] = [];
+
+  constructor(config: Config, parts: ReloadParts) {
+    this.#config = config;
+    this.#parts = parts;
+  }
+
+  get state(): ConfigState {
+    const { hash } = this.#parts.rules;
+    return { hash, loaded: this.#loaded.toISOString(), faults: this.#faults };
+  }
+
+  /** Applies a configuration, and tells in the log what has changed by it. */
+  apply(config: Config): void {
+    const { rules, admissions, limits, log, logger } = this.#parts;
+    const before = this.#config;
+    this.#config = config;
+    this.#loaded = new Date();
+    this.#faults = [];
+    logger.level = config.log.level;
+    log.logAllowed = config.log.allowed;
+    admissions.maxConnections = config.egress.maxConnections;
+    Object.assign(limits, crowdLimits(config.egress.maxConnections));
+    rules.replace(config.egress.policy);
+    logger.info(
+      {
+        event: 'reload',
+        config: rules.hash,
+        config_file: config.file,
+        mode: config.egress.policy.mode,
+        ...difference(labelsOf(before), labelsOf(config)),
+        ...this.reconsider(),
+      },
+      'another configuration is in force',
+    );
+    const late = changedNames(before.fixed, config.fixed);
+    if (late.length > 0) {
+      logger.warn({ variables: late }, `these take effect at the next start: ${late.join(', ')}`);
+    }
+  }
+
+  /** Leaves the configuration as it is, and tells why. */
+  reject(error: ConfigError): void {
+    this.#faults = error.messages;
+    this.#parts.logger.error(
+      { event: 'reload', config: this.#parts.rules.hash, faults: error.messages },
+      'the configuration has faults, so the one before stays in force',
+    );
+  }
+
+  /**
+   * Looks at the open connections again, after the rules have changed: those that they would deny now
+   * stay, or end, as EGRESS_ON_RELOAD has it.
+   */
+  reconsider(): { open_denied_now: number; open_ended: number } {
+    const denied = this.#parts.admissions.deniedNow();
+    const ends = this.#config.egress.onReload === 'end';
+    for (const { passage, verdict } of ends ? denied : []) {
+      const { reason, rule } = verdict;
+      passage.revoke(reason ?? 'not_allowed', { rule, config: this.#parts.rules.hash });
+      reset(passage.socket);
+    }
+    return { open_denied_now: denied.length, open_ended: ends ? denied.length : 0 };
+  }
+}
+
+function labelsOf({ egress: { policy } }: Config): string[] {
+  return [
+    ...policy.allow.map(({ label }) => `allow ${label}`),
+    ...policy.deny.map(({ label }) => `deny ${label}`),
+  ];
+}
+
+function difference(before: string[], after: string[]): { added: string[]; removed: string[] } {
+  return {
+    added: after.filter((label) => !before.includes(label)),
+    removed: before.filter((label) => !after.includes(label)),
+  };
+}
+
+function changedNames(
+  before: Readonly<Record<string, string>>,
+  after: Readonly<Record<string, string>>,
+): string[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...names].filter((name) => before[name] !== after[name]).sort();
+}
