@@ -33,10 +33,8 @@ function describe({ listeners, upstream, mode, config, timed, warnings }: Health
   const where = Object.entries(listeners).map(([name, address]) => `${name} ${address}`);
   const state =
     upstream.error === undefined ? upstream.state : `${upstream.state} (${upstream.error})`;
-  const lines = [
-    `ok: ${where.join(', ')}; mode ${mode}; whisper at ${upstream.address} is ${state}`,
-  ];
-  lines.push(`configuration ${config.hash}, read at ${clock(config.loaded)}`);
+  const rules = `mode ${mode}, configuration ${config.hash} of ${clock(config.loaded)}`;
+  const lines = [`ok: ${where.join(', ')}; ${rules}; whisper at ${upstream.address} is ${state}`];
   for (const { rule, until } of timed) lines.push(`allowed until ${clock(until)}: ${rule}`);
   if (config.faults.length > 0) {
     lines.push('warning: a later configuration has faults, so the one before stays in force:');

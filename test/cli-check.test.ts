@@ -1,0 +1,142 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { Cli } from './helpers/cli.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const RULES = {
+  EGRESS_ALLOW_PLAIN: '8.8.8.8 localhost:8080 127.0.0.0/8:8080 10.0.0.0/8 [::1]:8080',
+  EGRESS_DENY: '8.8.4.4',
+  EGRESS_CLIENTS: '10.89.77.3',
+};
+
+async function check(args: string[], env: Record<string, string> = RULES) {
+  const cli = new Cli(['check', ...args], env);
+  const status = await cli.exit();
+  return { status, stdout: cli.stdout, stderr: cli.stderr };
+}
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+describe('about a host, check tells', () => {
+  test.each([
+    [
+      'what is allowed, and by which rule',
+      '8.8.8.8',
+      0,
+      /^8\.8\.8\.8:443 {2}allow {2}by the rule PLAIN 8\.8\.8\.8\n {4}8\.8\.8\.8 {2}public\n$/,
+    ],
+    [
+      'what it resolves to, and what that is',
+      'localhost:8080',
+      0,
+      /^localhost:8080 {2}allow .*\n( {4}(127\.0\.0\.1|::1) {2}loopback\n)+$/,
+    ],
+    [
+      'what is not allowed, and the line to add',
+      '9.9.9.9:80',
+      1,
+      /^9\.9\.9\.9:80 {2}deny {2}not_allowed\n {4}9\.9\.9\.9 {2}public\n.*EGRESS_ALLOW=9\.9\.9\.9:80\n$/,
+    ],
+    ['what a deny rule closes', '8.8.4.4:80', 1, /deny {2}deny_rule, by the rule 8\.8\.4\.4\n/],
+    [
+      'a private address',
+      '192.168.1.1',
+      1,
+      /deny {2}non_public_address\n {4}192\.168\.1\.1 {2}private\n/,
+    ],
+    [
+      'a private address that a rule opens',
+      '10.1.2.3',
+      0,
+      /allow {2}by the rule PLAIN 10\.0\.0\.0\/8\n {4}10\.1\.2\.3 {2}private\n/,
+    ],
+    [
+      'a metadata address',
+      '169.254.169.254',
+      1,
+      / {4}169\.254\.169\.254 {2}metadata, never reached\n/,
+    ],
+    ['a client of egress', '10.89.77.3', 1, /one of its clients\n.*whatever the rules say/],
+    [
+      'a name that is not found',
+      'closed.invalid',
+      1,
+      /deny {2}not_allowed\n {4}it cannot be looked up here/,
+    ],
+  ])('%s', async (_, target, status, text) => {
+    expect(await check([target])).toEqual({
+      status,
+      stdout: expect.stringMatching(text),
+      stderr: '',
+    });
+  });
+
+  test('an allowed name that is not found is no success', async () => {
+    const result = await check(['closed.invalid'], { EGRESS_ALLOW: 'closed.invalid' });
+    expect(result).toMatchObject({ status: 1, stdout: expect.stringMatching(/deny {2}dns_error/) });
+  });
+
+  test('its own listener', async () => {
+    const env = { EGRESS_ALLOW: '127.0.0.0/8:*', EGRESS_LISTEN: '127.0.0.1:3128' };
+    expect((await check(['127.0.0.1:3128'], env)).status).toBe(1);
+    expect((await check(['127.0.0.1:3129'], env)).status).toBe(0);
+  });
+
+  test('several at once, and 1 if one of them is denied', async () => {
+    const { status, stdout } = await check(['8.8.8.8', '9.9.9.9', '10.1.2.3']);
+    expect(status).toBe(1);
+    expect(stdout.match(/^\S/gm)).toHaveLength(3);
+  });
+
+  test('by another file, and what would be in report mode', async () => {
+    const path = file('report.env', 'EGRESS_MODE=report\n');
+    const result = await check(['9.9.9.9', '--env-file', path], {});
+    expect(result).toMatchObject({ status: 0, stdout: expect.stringMatching(/would_deny/) });
+  });
+});
+
+describe('--config', () => {
+  test('says that a file is valid', async () => {
+    const path = file('good.env', 'EGRESS_ALLOW=hf.co *.hf.co\nEGRESS_DENY=x.hf.co\n');
+    const expected = {
+      status: 0,
+      stderr: '',
+      stdout: expect.stringContaining('2 allow and 1 deny rules'),
+    };
+    expect(await check(['--config', path], {})).toEqual(expected);
+    expect(await check(['--config'], { CONFIG_FILE: path })).toEqual(expected);
+    expect(await check(['--config', '--env-file', path], {})).toEqual(expected);
+  });
+
+  test('tells every fault with its line, and ends with 78', async () => {
+    const path = file('bad.env', 'EGRESS_ALLOW=*\nEGRESS_MODE=x\n');
+    const { status, stdout, stderr } = await check(['--config', path], {});
+    expect([status, stdout]).toEqual([78, '']);
+    expect(stderr).toMatch(/line 1: EGRESS_ALLOW[\s\S]*line 2: EGRESS_MODE/);
+    expect(stderr).not.toContain('started');
+    expect((await check(['8.8.8.8', '--env-file', path], {})).status).toBe(78);
+  });
+});
+
+test.each([
+  [[], /name hosts, or give --config/],
+  [['8.8.8.8', '--config'], /not both/],
+  [['https://hf.co/'], /must be a host/],
+  [['hf.co:0'], /must be a host/],
+  [['hf.co:80:80'], /must be a host/],
+  [['::1'], /\[2001:db8::1\]:443/],
+])('%j is a slip of usage', async (args, message) => {
+  expect(await check(args)).toMatchObject({
+    status: 2,
+    stdout: '',
+    stderr: expect.stringMatching(message),
+  });
+});

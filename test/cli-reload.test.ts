@@ -1,0 +1,167 @@
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { Cli, LOOPBACK } from './helpers/cli.ts';
+import { startTarget } from './helpers/origin.ts';
+import { soon } from './helpers/proxy.ts';
+import { ask, connectTo, openTunnel } from './helpers/raw-client.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
+const started: Cli[] = [];
+let count = 0;
+
+afterEach(() => Promise.all(started.splice(0).map((cli) => cli.kill())));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function run(args: string[], env: Record<string, string>): Cli {
+  const cli = new Cli(args, env);
+  started.push(cli);
+  return cli;
+}
+
+/** Runs a command to its end. */
+async function output(args: string[], env: Record<string, string>) {
+  const cli = run(args, env);
+  const status = await cli.exit();
+  return { status, stdout: cli.stdout, stderr: cli.stderr };
+}
+
+/** A running proxy with a configuration file of its own. */
+async function start(text: string) {
+  count += 1;
+  const file = join(folder, `${count}.env`);
+  const socket = join(folder, `${count}.sock`);
+  writeFileSync(file, text);
+  const cli = run([], {
+    ...{ ...LOOPBACK, UPSTREAM: 'embedded', CONFIG_FILE: file, CONTROL_SOCKET: socket },
+  });
+  const { egress, admin } = await cli.addresses();
+  const port = Number(egress.split(':')[1]);
+  const reloads = () => cli.lines.filter(({ event }) => event === 'reload');
+  /** As many editors do: a new file takes the old one's place. */
+  const reload = async (changed: string) => {
+    const before = reloads().length;
+    writeFileSync(`${file}.new`, changed);
+    renameSync(`${file}.new`, file);
+    cli.child.kill('SIGHUP');
+    await soon(() => expect(reloads().length).toBe(before + 1));
+  };
+  const status = async (target: string) => (await ask(port, connectTo(target))).status;
+  const health = async () => (await output(['health'], { ADMIN_LISTEN: admin })).stdout;
+  return { cli, file, socket, port, reload, reloads, status, health };
+}
+
+describe('SIGHUP', () => {
+  test('puts the file into force, as editors leave it, and ends nothing', async () => {
+    const target = await startTarget((socket) => socket.pipe(socket));
+    const address = `127.0.0.1:${target.port}`;
+    const proxy = await start(`EGRESS_ALLOW=${address}\n`);
+    const tunnel = await openTunnel(proxy.port, address);
+    await proxy.reload('# nothing is allowed any more\n');
+    expect(await proxy.status(address)).toBe(403);
+    await tunnel.send('still there').until('still there');
+    await proxy.reload(`EGRESS_ALLOW_AGAIN=${address}\n`);
+    expect(await proxy.status(address)).toBe(200);
+    expect(proxy.reloads()).toMatchObject([
+      { removed: [`allow ${address}`], added: [], open_denied_now: 1 },
+      { added: [`allow AGAIN ${address}`], removed: [], config_file: proxy.file },
+    ]);
+  });
+
+  test('with a faulty file changes nothing, and health tells the faults until it is mended', async () => {
+    const target = await startTarget();
+    const address = `127.0.0.1:${target.port}`;
+    const proxy = await start(`EGRESS_ALLOW=${address}\n`);
+    const before = (await proxy.health()).split('configuration ')[1]?.slice(0, 8);
+    await proxy.reload(`EGRESS_ALLOW=\nEGRESS_MODE=reprt\nEGRESS_ALOW=${address}\n`);
+    expect(await proxy.status(address)).toBe(200);
+    expect(proxy.reloads()).toMatchObject([
+      {
+        level: 'error',
+        config: before,
+        faults: [expect.stringContaining('line 2'), expect.stringContaining('line 3')],
+      },
+    ]);
+    const health = await proxy.health();
+    expect(health).toContain(`configuration ${before}`);
+    expect(health).toMatch(/warning: .* stays in force:\n {2}.*line 2: EGRESS_MODE="reprt"/);
+    await proxy.reload('');
+    expect(await proxy.status(address)).toBe(403);
+    expect(await proxy.health()).not.toContain('stays in force');
+  });
+
+  test('with a file that has gone changes nothing', async () => {
+    const proxy = await start('EGRESS_ALLOW=127.0.0.1:9\n');
+    rmSync(proxy.file);
+    proxy.cli.child.kill('SIGHUP');
+    await soon(() => expect(proxy.reloads()).toMatchObject([{ level: 'error' }]));
+    expect(await proxy.status('127.0.0.1:9')).toBe(502);
+  });
+});
+
+describe('allow', () => {
+  test('opens a host for a time, which log and health tell, and a restart forgets', async () => {
+    const target = await startTarget();
+    const address = `127.0.0.1:${target.port}`;
+    const proxy = await start('');
+    expect(await proxy.status(address)).toBe(403);
+    const env = { CONTROL_SOCKET: proxy.socket };
+    const allowed = await output(['allow', address, 'hf.co', '--for', '30m'], env);
+    expect(allowed).toEqual({
+      status: 0,
+      stdout: expect.stringMatching(
+        new RegExp(`^allowed until \\d\\d:\\d\\d:\\d\\d: ${address} hf\\.co\n$`),
+      ),
+      stderr: '',
+    });
+    expect(await proxy.status(address)).toBe(200);
+    expect(await proxy.health()).toMatch(/\nallowed until .*: timed hf\.co\n/);
+    expect(proxy.cli.lines).toContainEqual(
+      expect.objectContaining({ event: 'timed_allow', rules: [address, 'hf.co'] }),
+    );
+    expect(proxy.cli.lines).toContainEqual(
+      expect.objectContaining({ decision: 'allow', rule: `timed ${address}` }),
+    );
+    await proxy.reload('EGRESS_ALLOW=other.example\n');
+    expect(await proxy.status(address)).toBe(200);
+  });
+
+  test('ends with the time', async () => {
+    const target = await startTarget();
+    const address = `127.0.0.1:${target.port}`;
+    const proxy = await start('');
+    await output(['allow', address, '--for', '10ms'], { CONTROL_SOCKET: proxy.socket });
+    await proxy.cli.prints('"event":"timed_allow"');
+    await proxy.cli.prints('"event":"timed_allow_end"');
+    expect(await proxy.status(address)).toBe(403);
+  });
+
+  test.each([
+    [['*', '--for', '30m'], 2, /every host/],
+    [['*.com', '--for', '30m'], 2, /public suffix/],
+    [['hf.co', '--for', '30'], 2, /30m|5m/],
+    [['hf.co', '--for', '25h'], 1, /at most 24h/],
+    [['hf.co'], 2, /--for/],
+    [['--for', '30m'], 2, /rule/],
+  ])('%j is refused with one clear sentence', async (args, status, sentence) => {
+    const proxy = await start('');
+    const result = await output(['allow', ...args], { CONTROL_SOCKET: proxy.socket });
+    expect(result).toMatchObject({ status, stdout: '', stderr: expect.stringMatching(sentence) });
+  });
+
+  test('says where no proxy listens', async () => {
+    const nowhere = { CONTROL_SOCKET: join(folder, 'none.sock') };
+    const result = await output(['allow', 'hf.co', '--for', '30m'], nowhere);
+    expect(result).toMatchObject({ status: 1, stderr: expect.stringContaining('none.sock') });
+    const unset = await output(['allow', 'hf.co', '--for', '30m'], {});
+    expect(unset).toMatchObject({ status: 1, stderr: expect.stringContaining('CONTROL_SOCKET') });
+  });
+
+  test('is not taken by the admin listener', async () => {
+    const { cli } = await start('');
+    const { admin } = await cli.addresses();
+    const answer = await fetch(`http://${admin}/allow`, { method: 'POST', body: '{}' });
+    expect([404, 405]).toContain(answer.status);
+  });
+});
