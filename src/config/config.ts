@@ -1,7 +1,7 @@
 import type { ClientRule } from '../policy/clients.ts';
 import type { Policy } from '../policy/decide.ts';
-import { parseRule, type Rule, RuleError } from '../policy/rules.ts';
 import type { Fault } from './env-file.ts';
+import { readRules, readUploadLimits } from './groups.ts';
 import { type Environment, readSources, type Sources } from './sources.ts';
 import {
   formatListenAddress,
@@ -13,17 +13,15 @@ import {
   parseDuration,
   parseListenAddress,
   parseNameServerAddress,
-  parseSize,
   parseSocketPath,
   parseTcpAddress,
   parseToken,
   parseUpstream,
-  splitList,
   type TcpAddress,
   type Upstream,
   ValueError,
 } from './values.ts';
-import { isRuntime, RULE_LIST, UPLOAD_LIMIT, VARIABLES, type VariableName } from './variables.ts';
+import { isRuntime, VARIABLES, type VariableName } from './variables.ts';
 
 /** What the program runs with; frozen, times in milliseconds. */
 export interface Config {
@@ -197,48 +195,6 @@ function reader({ assignments, faults }: Sources): Reader {
     return optional(name, parse) as Value;
   };
   return Object.assign(required, { optional });
-}
-
-function readRules({ assignments, faults }: Sources, list: 'ALLOW' | 'DENY'): Rule[] {
-  const rules: Rule[] = [];
-  for (const { name, value, line } of assignments.values()) {
-    const [, ofList, group = null] = RULE_LIST.exec(name) ?? [];
-    if (ofList !== list) continue;
-    for (const text of splitList(value)) {
-      try {
-        rules.push(parseRule(text, list === 'ALLOW' ? 'allow' : 'deny', group));
-      } catch (error) {
-        if (!(error instanceof RuleError)) throw error;
-        faults.push({ name, line, value: text, message: error.message });
-      }
-    }
-  }
-  return rules;
-}
-
-function readUploadLimits({ assignments, faults }: Sources): Policy['maxUpload'] {
-  const allowsSomething = [...assignments.keys()].some((name) => name.startsWith('EGRESS_ALLOW'));
-  let ofTheRest: number | null = null;
-  const groups: Record<string, number> = {};
-  for (const { name, value, line } of assignments.values()) {
-    const match = UPLOAD_LIMIT.exec(name);
-    if (match === null) continue;
-    const [, group] = match;
-    try {
-      const bytes = parseSize(value);
-      if (group === undefined) ofTheRest = bytes;
-      else groups[group] = bytes;
-    } catch (error) {
-      if (!(error instanceof ValueError)) throw error;
-      faults.push({ name, line, value, message: error.message });
-    }
-    // A slip of the pen here would leave the group that was meant without its limit.
-    if (allowsSomething && group !== undefined && !assignments.has(`EGRESS_ALLOW_${group}`)) {
-      const message = `there is no EGRESS_ALLOW_${group} that it could limit; set that, or take this out`;
-      faults.push({ name, line, value, message });
-    }
-  }
-  return { default: ofTheRest, groups };
 }
 
 function checkTogether({ ingress, egress, admin }: Config, { assignments, faults }: Sources): void {
