@@ -18,6 +18,7 @@ import { RulesInForce } from './live/rules-in-force.ts';
 import { TimedAllows } from './live/timed-allows.ts';
 import { DecisionLog } from './log/decision-log.ts';
 import type { Logger } from './log/logger.ts';
+import { Metrics } from './metrics/metrics.ts';
 import { ClientList } from './net/client-list.ts';
 import { Listener } from './net/listener.ts';
 import { isOwnAddress } from './net/own-addresses.ts';
@@ -46,6 +47,7 @@ export class Sidecar {
   readonly #logger: Logger;
   readonly #resolve: Resolve;
   readonly #rules: RulesInForce;
+  readonly #metrics: Metrics;
   readonly #log: DecisionLog;
   /** This proxy's name in Via: one of its own, so that a chain of two is no loop. */
   readonly #pseudonym = `whisper-proxy-${randomBytes(4).toString('hex')}`;
@@ -62,7 +64,8 @@ export class Sidecar {
     this.#logger = logger;
     this.#resolve = resolve;
     this.#rules = new RulesInForce(config.egress.policy);
-    this.#log = new DecisionLog(logger, config.log.allowed);
+    this.#metrics = new Metrics(config.egress, this.#rules);
+    this.#log = new DecisionLog(logger, config.log.allowed, [this.#metrics]);
   }
 
   /**
@@ -88,18 +91,21 @@ export class Sidecar {
   /** Puts another configuration into force, as far as that can be done while it runs. */
   apply(config: Config): void {
     this.#reload?.apply(config);
+    this.#metrics.reloaded(true);
     if (config.egress.policy.mode === 'report') this.#logger.warn(REPORT_WARNING);
   }
 
   /** Keeps the configuration that is in force, since another one has faults. */
   reject(error: ConfigError): void {
     this.#reload?.reject(error);
+    this.#metrics.reloaded(false);
   }
 
   /** Stops accepting, gives what runs SHUTDOWN_TIMEOUT to finish, then ends it. */
   async stop(): Promise<void> {
     clearInterval(this.#reminder);
     this.#timed?.close();
+    this.#metrics.stop();
     const { shutdownTimeout } = this.#config;
     await Promise.all([
       this.#nameServer?.stop(),
@@ -116,6 +122,7 @@ export class Sidecar {
       this.#resolve,
       config.ingress.connectTimeout,
     );
+    this.#metrics.start(async () => (await upstream.probe()).state === 'up');
     const ingress = await this.#open(
       await this.#ingress(upstream),
       config.ingress.listen,
@@ -143,7 +150,7 @@ export class Sidecar {
       };
     };
     const admin = await this.#open(
-      await this.#app(createAdmin({ token: config.admin.token, health })),
+      await this.#app(createAdmin({ token: config.admin.token, health, metrics: this.#metrics })),
       config.admin.listen,
       'ADMIN_LISTEN',
     );
@@ -165,6 +172,7 @@ export class Sidecar {
         upstream,
         clients: new ClientList(this.#config.ingress.clients, this.#resolve, this.#logger),
         log: this.#log,
+        observer: this.#metrics.ingress,
         logger: this.#logger,
         pseudonym: this.#pseudonym,
       }),

@@ -1,6 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { ConfigState } from '../live/reload.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import { addMetrics } from './metrics.ts';
 
 /** What `GET /healthz` tells. */
 export interface Health {
@@ -26,10 +28,11 @@ export interface AdminOptions {
   /** null: on loopback, where nobody else can connect. */
   token: string | null;
   health: () => Promise<Health>;
+  metrics: Metrics;
 }
 
 /** The admin listener, not listening yet; it only reads. */
-export function createAdmin({ token, health }: AdminOptions): FastifyInstance {
+export function createAdmin({ token, health, metrics }: AdminOptions): FastifyInstance {
   const app = Fastify({ forceCloseConnections: true, requestTimeout: 10_000 });
   app.addHook('onRequest', async (request, reply) => {
     if (token === null || isBearer(request.headers.authorization, token)) return;
@@ -42,6 +45,7 @@ export function createAdmin({ token, health }: AdminOptions): FastifyInstance {
     reply.header('Cache-Control', 'no-store');
     return health();
   });
+  addMetrics(app, metrics);
   return app;
 }
 

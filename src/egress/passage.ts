@@ -44,6 +44,7 @@ export class Passage {
     this.maxUpload = parts.verdict.maxUpload ?? null;
     this.#ech = parts.recorded.record.ech ?? false;
     this.#parts = parts;
+    parts.log.open(parts.recorded, () => this.#totals());
   }
 
   /** Notes that its ClientHello has Encrypted Client Hello, for the log. */

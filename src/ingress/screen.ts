@@ -7,10 +7,12 @@ import { type DecisionLog, newId } from '../log/decision-log.ts';
 import { type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
 import { hasPassed } from './headers.ts';
+import type { IngressObserver } from './observer.ts';
 
 export interface ScreenOptions {
   clients: ClientList;
   log: DecisionLog;
+  observer: IngressObserver;
   /** This proxy's name in Via. */
   pseudonym: string;
 }
@@ -67,7 +69,7 @@ export function logIngress(
 
 /** What Node's parser refuses gets its line in the log and an answer like any other denial. */
 export function refuseUnreadable(
-  log: DecisionLog,
+  { log, observer }: Pick<ScreenOptions, 'log' | 'observer'>,
   error: NodeJS.ErrnoException,
   socket: Socket,
 ): void {
@@ -82,8 +84,13 @@ export function refuseUnreadable(
   const refusal = error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE;
   logIngress(log, { socket }, refusal.reason, null);
   // Within another answer this one would be taken for a part of it.
-  if (socket.bytesWritten > 0) socket.destroy();
-  else endWith(socket, formatAnswer(createAnswer(refusal)));
+  if (socket.bytesWritten > 0) {
+    socket.destroy();
+    return;
+  }
+  observer.requestBegan();
+  observer.requestEnded({ method: null, outcome: refusal.status, duration_ms: 0 });
+  endWith(socket, formatAnswer(createAnswer(refusal)));
 }
 
 const UNREADABLE: Refusal = {

@@ -10,6 +10,7 @@ import { limitCrowd } from '../net/crowd.ts';
 import { ForeignRedirectError } from './answer.ts';
 import { createInterceptor, type Exchange } from './exchange.ts';
 import { failureAnswer } from './failure.ts';
+import { beginRequest, observeRequests } from './observer.ts';
 import { logIngress, refuseUnreadable, type ScreenOptions, screen } from './screen.ts';
 import { handleUpgrade } from './upgrade.ts';
 import type { UpstreamConnector } from './upstream.ts';
@@ -43,10 +44,12 @@ export function createIngress(options: IngressOptions): FastifyInstance {
     // One route for everything: whisper reads the path, the proxy does not.
     rewriteUrl: () => '/',
     forceCloseConnections: 'idle',
-    clientErrorHandler: (error, socket) => refuseUnreadable(options.log, error, socket),
-    serverFactory: (listener) => createServer(SERVER_OPTIONS, limitPipelining(listener)),
+    clientErrorHandler: (error, socket) => refuseUnreadable(options, error, socket),
+    serverFactory: (listener) =>
+      createServer(SERVER_OPTIONS, limitPipelining(observeRequests(options.observer, listener))),
   });
   app.server.maxHeadersCount = 0;
+  app.server.on('connection', (socket) => options.observer.connected(socket));
   limitCrowd(app.server, options.clients, { known: CLIENTS, strangers: STRANGERS });
   addRelay(app, options, addScreen(app, options));
   addHandovers(app, options);
@@ -138,8 +141,11 @@ async function refuseConnect(
   socket: Socket,
 ): Promise<void> {
   socket.on('error', () => undefined);
+  const end = beginRequest(options.observer, request, socket);
   const refusal = await screen(options, request, request.url ?? '');
-  if (refusal) endWith(socket, formatAnswer(refusal));
+  if (!refusal) return;
+  end(refusal.status);
+  endWith(socket, formatAnswer(refusal));
 }
 
 function send(reply: FastifyReply, { status, headers, body }: Answer): FastifyReply {

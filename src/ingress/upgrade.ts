@@ -13,6 +13,7 @@ import { splice } from '../net/splice.ts';
 import { ForeignRedirectError, screenAnswer } from './answer.ts';
 import { failureAnswer } from './failure.ts';
 import { requestHeaders } from './headers.ts';
+import { beginRequest, type EndRequest } from './observer.ts';
 import { logIngress, type ScreenOptions, screen } from './screen.ts';
 import type { UpstreamConnector } from './upstream.ts';
 
@@ -48,18 +49,21 @@ export async function handleUpgrade(
   head: Buffer,
 ): Promise<void> {
   client.on('error', () => undefined);
+  const end = beginRequest(options.observer, request, client);
   client.unshift(head);
   // Nobody reads from it yet, and who does not read does not see the other end go away.
   client.read(0);
   const refusal = (await screen(options, request, request.url ?? '')) ?? refuseBody(request);
   if (isGone(client)) client.destroy();
-  else if (refusal) endWith(client, formatAnswer(refusal));
-  else if (request.headers.upgrade?.toLowerCase() === 'websocket') {
-    await relay(options, request, client);
+  else if (refusal) {
+    end(refusal.status);
+    endWith(client, formatAnswer(refusal));
+  } else if (request.headers.upgrade?.toLowerCase() === 'websocket') {
+    await relay(options, request, client, end);
   } else {
     // A server may pass over an Upgrade that it does not know (RFC 9110, section 7.8); h2c is the
     // usual one.
-    asOrdinary(request, lastResponse(request, client));
+    asOrdinary(request, lastResponse(request, client, end));
   }
 }
 
@@ -78,23 +82,29 @@ async function relay(
   options: UpgradeOptions,
   request: IncomingMessage,
   client: Socket,
+  end: EndRequest,
 ): Promise<void> {
   try {
     const { answer, headers, socket, head } = await shakeHands(options, request, client);
     if (socket === null) {
-      const response = lastResponse(request, client);
+      const response = lastResponse(request, client, end);
       response.writeHead(answer.statusCode ?? 502, headers);
       answer.on('error', () => client.destroy()).pipe(response);
       return;
     }
     client.write(formatSwitch(answer, headers), 'latin1');
     socket.unshift(head);
+    end(101);
+    options.observer.webSocketBegan();
     await splice(client, socket, { idleTimeout: 0 });
+    options.observer.webSocketEnded();
   } catch (error) {
     if (error instanceof ForeignRedirectError) {
       logIngress(options.log, request, 'foreign_redirect', error.message);
     }
-    endWith(client, formatAnswer(failureAnswer(error, String(options.upstream))));
+    const failure = failureAnswer(error, String(options.upstream));
+    end(isGone(client) ? 'client_closed' : failure.status);
+    endWith(client, formatAnswer(failure));
   }
 }
 
@@ -147,11 +157,14 @@ function formatSwitch({ rawHeaders, statusMessage }: IncomingMessage, headers: R
 }
 
 /** A response after which the connection ends, since its parser has been taken away. */
-function lastResponse(request: IncomingMessage, client: Socket): ServerResponse {
+function lastResponse(request: IncomingMessage, client: Socket, end: EndRequest): ServerResponse {
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(client);
-  response.once('finish', () => endWith(client, ''));
+  response.once('finish', () => {
+    end(response.statusCode);
+    endWith(client, '');
+  });
   client.once('close', () => response.destroy());
   client.once('end', () => client.destroy());
   return response;

@@ -60,6 +60,8 @@ interface LineFields {
 export interface DecisionObserver {
   /** @param totals what the connection has carried, where it was let through before. */
   decided(record: DecisionRecord, totals: EndTotals | null): void;
+  /** @param totals tells what the connection has carried so far. */
+  opened?(record: DecisionRecord, totals: () => EndTotals): void;
   ended(record: DecisionRecord, totals: EndTotals): void;
 }
 
@@ -140,6 +142,11 @@ export class DecisionLog {
     }
     this.#overflow(record, level, 1, totals);
     return { record, place: 'overflow' };
+  }
+
+  /** Tells the observers of a connection that was let through, and of what it carries while it does. */
+  open({ record }: Recorded, totals: () => EndTotals): void {
+    for (const observer of this.#observers) observer.opened?.(record, totals);
   }
 
   /** Records the end of a connection that was let through. */
