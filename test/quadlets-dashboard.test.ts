@@ -4,34 +4,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { expressions, filledIn, readDashboard, selections } from './helpers/dashboard.ts';
-import { ask as askIngress } from './helpers/ingress.ts';
-import { startTarget } from './helpers/origin.ts';
-import { startProxyTo } from './helpers/proxy.ts';
 import { cleanUp } from './helpers/proxy-cleanup.ts';
-import { ask, connectTo, openTunnel } from './helpers/raw-client.ts';
-import { type Scrape, scrape } from './helpers/scrape.ts';
+import { scrapeAfterTraffic } from './helpers/scrape-after-traffic.ts';
 import { isMissing } from './helpers/tools.ts';
-import { startUpstream } from './helpers/upstream.ts';
 
 const DASHBOARD = readDashboard();
 /** Prometheus adds these. */
 const OF_PROMETHEUS = ['instance', 'job'];
-
-/** A scrape of a proxy that has had traffic. */
-async function scrapeAfterTraffic(): Promise<Scrape> {
-  const { address } = await startUpstream((_request, response) => response.end());
-  const target = await startTarget((socket) => socket.end('x'));
-  const names = { '127.0.0.1': ['127.0.0.1'] };
-  const proxy = await startProxyTo(
-    target.port,
-    { UPSTREAM: address, EGRESS_MODE: 'report' },
-    names,
-  );
-  await openTunnel(proxy.port, `origin.test:${target.port}`);
-  await ask(proxy.port, connectTo('nonsense'));
-  await askIngress(`http://127.0.0.1:${proxy.ports.ingress}/`);
-  return scrape(proxy.ports.admin);
-}
 
 describe('the Grafana dashboard', () => {
   test('uses metrics, labels and label values that a proxy has', async () => {
