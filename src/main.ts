@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { addAllow } from './cli/allow.ts';
 import { addCheck } from './cli/check.ts';
 import { demo } from './cli/demo.ts';
+import { addDenied } from './cli/denied.ts';
 import { health } from './cli/health.ts';
 import { serve } from './cli/serve.ts';
 import { addVerify } from './cli/verify.ts';
@@ -28,6 +29,7 @@ program
   .action(health);
 addAllow(program);
 addCheck(program);
+addDenied(program);
 addVerify(program);
 
 const [, , ...args] = process.argv;

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { isIP, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
+import { DecisionEvents } from './admin/events.ts';
 import { createAdmin, type Health } from './admin/server.ts';
 import type { Config, ConfigError } from './config/config.ts';
 import { formatListenAddress, type ListenAddress, type TcpAddress } from './config/values.ts';
@@ -24,6 +25,7 @@ import { Listener } from './net/listener.ts';
 import { isOwnAddress } from './net/own-addresses.ts';
 import { limitResolve, lookupLimit, type Resolve } from './net/resolve.ts';
 import type { IsForbidden } from './policy/decide.ts';
+import { RecentDecisions } from './report/recent.ts';
 
 export interface Addresses {
   ingress: ListenAddress;
@@ -48,6 +50,8 @@ export class Sidecar {
   readonly #resolve: Resolve;
   readonly #rules: RulesInForce;
   readonly #metrics: Metrics;
+  readonly #recent: RecentDecisions;
+  readonly #events = new DecisionEvents();
   readonly #log: DecisionLog;
   /** This proxy's name in Via: one of its own, so that a chain of two is no loop. */
   readonly #pseudonym = `whisper-proxy-${randomBytes(4).toString('hex')}`;
@@ -65,7 +69,9 @@ export class Sidecar {
     this.#resolve = resolve;
     this.#rules = new RulesInForce(config.egress.policy);
     this.#metrics = new Metrics(config.egress, this.#rules);
-    this.#log = new DecisionLog(logger, config.log.allowed, [this.#metrics]);
+    this.#recent = new RecentDecisions(this.#rules);
+    const observers = [this.#metrics, this.#recent, this.#events];
+    this.#log = new DecisionLog(logger, config.log.allowed, observers);
   }
 
   /**
@@ -106,6 +112,7 @@ export class Sidecar {
     clearInterval(this.#reminder);
     this.#timed?.close();
     this.#metrics.stop();
+    this.#events.close();
     const { shutdownTimeout } = this.#config;
     await Promise.all([
       this.#nameServer?.stop(),
@@ -150,7 +157,15 @@ export class Sidecar {
       };
     };
     const admin = await this.#open(
-      await this.#app(createAdmin({ token: config.admin.token, health, metrics: this.#metrics })),
+      await this.#app(
+        createAdmin({
+          token: config.admin.token,
+          health,
+          metrics: this.#metrics,
+          decisions: () => this.#recent.snapshot(),
+          events: this.#events,
+        }),
+      ),
       config.admin.listen,
       'ADMIN_LISTEN',
     );

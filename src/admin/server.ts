@@ -2,6 +2,9 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { ConfigState } from '../live/reload.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { Snapshot } from '../report/snapshot.ts';
+import { addDecisions } from './decisions.ts';
+import { addEvents, type DecisionEvents } from './events.ts';
 import { addMetrics } from './metrics.ts';
 
 /** What `GET /healthz` tells. */
@@ -29,10 +32,13 @@ export interface AdminOptions {
   token: string | null;
   health: () => Promise<Health>;
   metrics: Metrics;
+  decisions: () => Snapshot;
+  events: DecisionEvents;
 }
 
 /** The admin listener, not listening yet; it only reads. */
-export function createAdmin({ token, health, metrics }: AdminOptions): FastifyInstance {
+export function createAdmin(options: AdminOptions): FastifyInstance {
+  const { token, health, metrics, decisions, events } = options;
   const app = Fastify({ forceCloseConnections: true, requestTimeout: 10_000 });
   app.addHook('onRequest', async (request, reply) => {
     if (token === null || isBearer(request.headers.authorization, token)) return;
@@ -46,6 +52,8 @@ export function createAdmin({ token, health, metrics }: AdminOptions): FastifyIn
     return health();
   });
   addMetrics(app, metrics);
+  addDecisions(app, decisions);
+  addEvents(app, events);
   return app;
 }
 

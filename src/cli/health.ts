@@ -1,30 +1,17 @@
-import { request } from 'undici';
 import type { Health } from '../admin/server.ts';
-import { readAdmin } from '../config/config.ts';
-import { formatHostPort } from '../policy/host.ts';
-import { exitOn } from './exit.ts';
-
-const TIMEOUT_MS = 3_000;
-const ANY: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+import { adminClient } from './ask-admin.ts';
 
 /** `whisper-proxy health`: asks the admin listener; exit status 0 if the proxy is well, 1 if not. */
 export async function health(): Promise<void> {
-  const { listen, token } = readOrExit();
-  const { host, port } = listen;
-  const where = formatHostPort(ANY[host] ?? host, port);
+  const admin = adminClient();
   try {
-    const { statusCode, body } = await request(`http://${where}/healthz`, {
-      headers: token === null ? {} : { authorization: `Bearer ${token}` },
-      headersTimeout: TIMEOUT_MS,
-      bodyTimeout: TIMEOUT_MS,
-      reset: true,
-    });
-    if (statusCode === 401) throw new Error('it wants a token; set ADMIN_TOKEN to the one it has');
-    if (statusCode !== 200) throw new Error(`it answered with status ${statusCode}`);
+    const body = await admin.get('/healthz');
     process.stdout.write(describe((await body.json()) as Health));
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`whisper-proxy: no health from ${where} (ADMIN_LISTEN): ${detail}\n`);
+    process.stderr.write(
+      `whisper-proxy: no health from ${admin.where} (ADMIN_LISTEN): ${detail}\n`,
+    );
     process.exitCode = 1;
   }
 }
@@ -46,12 +33,4 @@ function describe({ listeners, upstream, mode, config, timed, warnings }: Health
 /** Local time. */
 function clock(time: string): string {
   return new Date(time).toTimeString().slice(0, 8);
-}
-
-function readOrExit() {
-  try {
-    return readAdmin(process.env);
-  } catch (error) {
-    return exitOn(error);
-  }
 }

@@ -47,7 +47,7 @@ export class Progress {
 
   record(verdict: Verdict, address: string | null, error?: string): Recorded {
     const { via, method, text, client, ech } = this.#attempt;
-    const { decision, reason, rule } = verdict;
+    const { decision, reason, rule, final } = verdict;
     const record: DecisionRecord = {
       event: 'egress',
       decision,
@@ -62,6 +62,7 @@ export class Progress {
       id: newId(),
       config: this.#rules.hash,
       ...(error === undefined ? {} : { error }),
+      ...(final ? { final } : {}),
       ...(ech ? { ech } : {}),
     };
     return this.#log.decide(record);

@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Decision, Reason } from '../policy/decide.ts';
+import { LineBudget } from './line-budget.ts';
 import type { Logger } from './logger.ts';
 import { printable } from './printable.ts';
 
-export type Via = 'connect' | 'http' | 'tls' | 'transparent_http' | 'dns';
+export const VIAS = ['connect', 'http', 'tls', 'transparent_http', 'dns'] as const;
+
+export type Via = (typeof VIAS)[number];
 
 /** A decision, as the log shows it. */
 export interface DecisionRecord {
@@ -23,6 +26,8 @@ export interface DecisionRecord {
   config?: string;
   /** The error's code, where one is behind the reason. */
   error?: string;
+  /** Where the address is the reason: true if no rule could open it. */
+  final?: boolean;
   /** The server name that a ClientHello gave, where it was not the target's. */
   sni?: string;
   /** A ClientHello with Encrypted Client Hello: the name that counts is the outer one. */
@@ -232,27 +237,6 @@ export class DecisionLog {
     if (last || key.startsWith('overflow ')) this.#logger[level](line);
     else if (!this.#write(level, line))
       this.#overflow(fields as DecisionRecord, level, repeated, totals);
-  }
-}
-
-/** So many lines a second. */
-class LineBudget {
-  readonly #lines: number;
-  #second = 0;
-  #taken = 0;
-
-  constructor(lines: number) {
-    this.#lines = lines;
-  }
-
-  take(): boolean {
-    const second = Math.floor(performance.now() / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#taken = 0;
-    }
-    this.#taken += 1;
-    return this.#taken <= this.#lines;
   }
 }
 

@@ -5,19 +5,22 @@ import type { Target } from './target.ts';
 export type Decision = 'allow' | 'deny' | 'would_deny';
 
 /** Why something was denied; the names are part of the log's interface. */
-export type Reason =
-  | 'not_allowed'
-  | 'deny_rule'
-  | 'non_public_address'
-  | 'bad_target'
-  | 'sni_mismatch'
-  | 'no_sni'
-  | 'upload_limit'
-  | 'too_many_connections'
-  | 'dns_error'
-  | 'connect_failed'
-  | 'client_not_allowed'
-  | 'foreign_redirect';
+export const REASONS = [
+  'not_allowed',
+  'deny_rule',
+  'non_public_address',
+  'bad_target',
+  'sni_mismatch',
+  'no_sni',
+  'upload_limit',
+  'too_many_connections',
+  'dns_error',
+  'connect_failed',
+  'client_not_allowed',
+  'foreign_redirect',
+] as const;
+
+export type Reason = (typeof REASONS)[number];
 
 export interface Verdict {
   decision: Decision;

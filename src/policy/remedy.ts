@@ -1,5 +1,6 @@
 import type { Reason, Verdict } from './decide.ts';
 import { formatHostPort, type Host } from './host.ts';
+import type { List } from './rules.ts';
 import type { Target } from './target.ts';
 
 /**
@@ -8,6 +9,37 @@ import type { Target } from './target.ts';
  */
 export function ruleFor({ kind, host, port }: Host & { port: number | null }): string {
   return kind === 'name' && (port ?? 443) === 443 ? host : formatHostPort(host, port ?? 443);
+}
+
+/**
+ * The line of an env file that adds one rule, in a group of its own: no name may stand there twice,
+ * and EGRESS_ALLOW may be taken. Rules of different hosts and ports get groups of different names.
+ * @param rule as `ruleFor` gives it.
+ * @param taken the groups that the file has already.
+ */
+export function allowLine(rule: string, taken: ReadonlySet<string>): string {
+  const group = rule
+    .replace(/:443$/, '')
+    .replace(/[[\]]/g, '')
+    .replaceAll('_', '___')
+    .replaceAll('-', '__')
+    .replace(/[.:]/g, '_')
+    .toUpperCase();
+  let free = group;
+  for (let number = 2; taken.has(free); number += 1) free = `${group}_${number}`;
+  return `${variableOf('allow', free)}=${rule}`;
+}
+
+/** The variable that holds the rules of a list and group. @param group null: of none. */
+export function variableOf(list: List, group: string | null): string {
+  const variable = list === 'allow' ? 'EGRESS_ALLOW' : 'EGRESS_DENY';
+  return group === null ? variable : `${variable}_${group}`;
+}
+
+/** The group that a rule's label begins with, or null; no rule has a space in it. */
+export function groupOf(label: string): string | null {
+  const space = label.indexOf(' ');
+  return space === -1 ? null : label.slice(0, space);
 }
 
 /**
@@ -22,7 +54,7 @@ export function explainDenial(verdict: Verdict, target: Target | null): string {
     case 'not_allowed':
       return `${where} is not on the allowlist. To allow it, add ${rule} to EGRESS_ALLOW: EGRESS_ALLOW=${rule}`;
     case 'deny_rule':
-      return `${where} is denied by the rule "${verdict.rule}". No allow rule wins over it: take it out of EGRESS_DENY to change that.`;
+      return `${where} is denied by the rule "${verdict.rule}". No allow rule wins over it: take it out of ${variableOf('deny', groupOf(verdict.rule ?? ''))} to change that.`;
     case 'non_public_address':
       return explainNonPublic(verdict, target, where, rule);
     default:

@@ -3,13 +3,13 @@ import type { Decision, Reason } from '../policy/decide.ts';
 import type { List } from '../policy/rules.ts';
 
 /** Decisions that differ in nothing but when, how, and who asked. */
-export interface DecisionGroup {
+export interface TalliedGroup {
   event: 'egress' | 'ingress';
   decision: Decision;
   reason: Reason | null;
   /** The label of the rule that decided. */
   rule: string | null;
-  /** null: of many hosts, counted together. */
+  /** null: none was given, or there were too many to be kept apart. */
   host: string | null;
   port: number | null;
   /** Every way that it was asked for. */
@@ -18,6 +18,27 @@ export interface DecisionGroup {
   /** ISO 8601, as all times here. */
   first: string;
   last: string;
+  /** The last of them that had one: the address that was the reason, or that was tried; the error's code; who asked. */
+  address: string | null;
+  error: string | null;
+  client: string | null;
+  /** The address is closed under any rule. */
+  final: boolean;
+}
+
+/** What an operator can do about a denial. */
+export interface Remedy {
+  /** The line to add to the env file, which works as it is; null where there is none, or none should be. */
+  line: string | null;
+  /** Why, and what to do, as a sentence without its first capital and its final stop. */
+  text: string;
+  /** Nothing is missing without it: the text says what it is, and how to turn it off. */
+  noise: boolean;
+}
+
+export interface DecisionGroup extends TalliedGroup {
+  /** null: it was allowed. */
+  remedy: Remedy | null;
 }
 
 /** How often a rule has decided since the program's start. */
@@ -30,11 +51,13 @@ export interface RuleUse {
   until: string | null;
 }
 
-/** What was decided about egress in one minute. */
+/** How much was decided about egress in one minute, look-ups included. */
 export interface Minute {
   /** Its beginning. */
   at: string;
+  /** What was let through: `would_deny` too. */
   allow: number;
+  /** A connection that is let through and then ended counts in both. */
   deny: number;
 }
 

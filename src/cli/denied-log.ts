@@ -1,0 +1,57 @@
+import { splitLines } from '../report/lines.ts';
+import { type LoggedDecision, readLogLine } from '../report/log-line.ts';
+import { remedyFor, takenGroups } from '../report/remedies.ts';
+import { formatReport } from '../report/report.ts';
+import { Tally } from '../report/tally.ts';
+import type { DeniedOptions } from './denied.ts';
+import { Follower } from './denied-follow.ts';
+import { outputLook, print } from './terminal.ts';
+
+/** Characters; the log's own lines have less than two thousand. */
+const LONGEST_LINE = 65_536;
+
+/** Tells what the log on standard input has, once it ends. */
+export async function reportLog(options: DeniedOptions): Promise<void> {
+  const { since, all = false, json } = options;
+  const tally = new Tally();
+  const lines = await readLog(options, ({ decision, time, count }) => {
+    tally.add(decision, time, count);
+  });
+  const tallied = tally.groups();
+  const labels = tallied.flatMap(({ rule }) => (rule === null ? [] : [{ label: rule }]));
+  const known = { policy: null, taken: takenGroups(labels) };
+  const groups = tallied.map((group) => ({ ...group, remedy: remedyFor(group, known) }));
+  const report = { groups, source: { lines }, period: since?.text ?? null, all, rules: [] };
+  await print(
+    json ? `${JSON.stringify({ lines, groups }, null, 2)}\n` : formatReport(report, outputLook()),
+  );
+}
+
+/** Shows each decision of the log on standard input as it comes. */
+export async function followLog(options: DeniedOptions): Promise<void> {
+  const follower = new Follower(options.json ?? false, new Set());
+  await readLog(options, (logged) => follower.show(logged));
+}
+
+/** @returns how many lines there were. Those that are not of the log are told on standard error. */
+async function readLog(
+  { since, all = false }: DeniedOptions,
+  take: (logged: LoggedDecision) => Promise<void> | void,
+): Promise<number> {
+  const cutoff = since ? new Date(Date.now() - since.milliseconds).toISOString() : '';
+  let lines = 0;
+  let foreign = 0;
+  for await (const line of splitLines(process.stdin, LONGEST_LINE)) {
+    if (line?.trim() === '') continue;
+    lines += 1;
+    const read = line === null ? 'foreign' : readLogLine(line);
+    if (read === 'foreign') foreign += 1;
+    if (typeof read === 'string' || read.time < cutoff) continue;
+    if (all || read.decision.decision !== 'allow') await take(read);
+  }
+  if (foreign > 0) {
+    const which = foreign === 1 ? 'one line was' : `${foreign} lines were`;
+    process.stderr.write(`whisper-proxy: ${which} skipped as none of its log\n`);
+  }
+  return lines;
+}

@@ -1,0 +1,49 @@
+import type { RulesInForce } from '../live/rules-in-force.ts';
+import type { DecisionObserver, DecisionRecord, EndTotals } from '../log/decision-log.ts';
+import { Minutes } from './minutes.ts';
+import { remedyFor, takenGroups } from './remedies.ts';
+import { RuleUses } from './rule-uses.ts';
+import type { Snapshot } from './snapshot.ts';
+import { Tally } from './tally.ts';
+
+/**
+ * What the running program remembers of its decisions, in bounded memory. A connection that is let
+ * through and later ended (`sni_mismatch`, `no_sni`, `upload_limit`) is a denial of its own beside
+ * the allow.
+ */
+export class RecentDecisions implements DecisionObserver {
+  readonly #rules: RulesInForce;
+  readonly #since = new Date().toISOString();
+  readonly #tally = new Tally();
+  readonly #minutes = new Minutes();
+  readonly #uses: RuleUses;
+
+  constructor(rules: RulesInForce) {
+    this.#rules = rules;
+    this.#uses = new RuleUses(rules);
+  }
+
+  decided(record: DecisionRecord, totals: EndTotals | null): void {
+    const now = Date.now();
+    const time = new Date(now).toISOString();
+    this.#tally.add(record, time);
+    this.#uses.count(record, totals !== null, time);
+    if (record.event === 'egress') this.#minutes.count(record.decision, now);
+  }
+
+  ended(): void {}
+
+  /** All of it as it is now, with what could be done about each denial under the rules in force. */
+  snapshot(): Snapshot {
+    const { hash, policy } = this.#rules;
+    const known = { policy, taken: takenGroups(policy.allow) };
+    return {
+      since: this.#since,
+      config: hash,
+      mode: policy.mode,
+      groups: this.#tally.groups().map((group) => ({ ...group, remedy: remedyFor(group, known) })),
+      rules: this.#uses.list(),
+      minutes: this.#minutes.last(Date.now()),
+    };
+  }
+}

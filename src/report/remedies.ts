@@ -1,0 +1,159 @@
+import { isIP, isIPv6 } from 'node:net';
+import { classifyAddress } from '../policy/addresses.ts';
+import {
+  decideAddresses,
+  decideLookup,
+  decideTarget,
+  type Policy,
+  type Reason,
+} from '../policy/decide.ts';
+import { type Host, parseHost } from '../policy/host.ts';
+import { allowLine, groupOf, ruleFor, variableOf } from '../policy/remedy.ts';
+import { explainNoise } from './noise.ts';
+import type { Remedy, TalliedGroup } from './snapshot.ts';
+
+/** What is known of the configuration that a remedy is for. */
+export interface Known {
+  /** The rules in force; null where only lines of a log are at hand. */
+  policy: Policy | null;
+  /** The groups that have allow rules. */
+  taken: ReadonlySet<string>;
+}
+
+const RULES_DECIDED: readonly (Reason | null)[] = [
+  'not_allowed',
+  'deny_rule',
+  'non_public_address',
+];
+const HTTPS = 443;
+
+/** The groups of the rules that have these labels. */
+export function takenGroups(rules: readonly { label: string }[]): Set<string> {
+  return new Set(rules.map(({ label }) => groupOf(label)).filter((group) => group !== null));
+}
+
+/**
+ * What an operator can do about denials: the line to add where a rule could let them through, why
+ * not where none could or should.
+ * @returns null for what was allowed.
+ */
+export function remedyFor(group: Readonly<TalliedGroup>, known: Known): Remedy | null {
+  if (group.decision === 'allow') return null;
+  const noise = group.event === 'egress' && group.host !== null ? explainNoise(group.host) : null;
+  if (noise !== null) return { line: null, text: noise, noise: true };
+  const text = allowedByNow(group, known.policy);
+  if (text !== null) return { line: null, text, noise: false };
+  return { line: null, noise: false, ...EXPLANATIONS[group.reason ?? 'bad_target'](group, known) };
+}
+
+type Explain = (group: Readonly<TalliedGroup>, known: Known) => { text: string; line?: string };
+
+const EXPLANATIONS: Record<Reason, Explain> = {
+  not_allowed: (group, { taken }) => {
+    if (group.host === null) return { text: MANY };
+    const host = readHost(group.host);
+    if (host === null) return { text: 'no rule can cover it' };
+    const text =
+      group.decision === 'would_deny'
+        ? 'no allow rule covers it; EGRESS_MODE=report let it through'
+        : 'no allow rule covers it';
+    return { text, line: allowLine(ruleFor({ ...host, port: group.port }), taken) };
+  },
+  deny_rule: ({ rule }) => {
+    if (rule === null) return { text: MANY };
+    const group = groupOf(rule);
+    const text = group === null ? rule : rule.slice(group.length + 1);
+    return {
+      text: `a deny rule covers it, and no allow rule wins over that; to change it, take ${text} out of ${variableOf('deny', group)}`,
+    };
+  },
+  non_public_address: (group, { taken }) => {
+    const address = addressOf(group);
+    if (address === null) return { text: 'an address that is not public' };
+    if (group.final || classifyAddress(address).never) {
+      return {
+        text: `${address} is closed under any rule: link-local, metadata, whisper itself, or the proxy`,
+      };
+    }
+    const rule = ruleFor({ kind: 'address', host: address, port: group.port });
+    return {
+      text: `${address} is not a public address; open it only if it is one of yours that whisper needs`,
+      line: allowLine(rule, taken),
+    };
+  },
+  bad_target: ({ event }) => ({
+    text:
+      event === 'ingress'
+        ? 'not a request for whisper, or one that has been here before'
+        : 'it cannot be read as a host and port, so no rule can cover it',
+  }),
+  sni_mismatch: () => ({
+    text: 'the tunnel was used for another server than it was opened for ("sni" in the log); no rule should allow that',
+  }),
+  no_sni: () => ({
+    text: 'no TLS with a server name; what is not TLS needs another port or an address, or EGRESS_REQUIRE_SNI=false',
+  }),
+  upload_limit: ({ rule }, { policy }) => ({
+    text: `more was to be sent on one connection than ${limitOf(rule, policy)} lets through; raise it if that was no upload`,
+  }),
+  too_many_connections: () => ({
+    text: 'as many connections were open as EGRESS_MAX_CONNECTIONS lets through; raise it if whisper needs more',
+  }),
+  dns_error: ({ error }) => ({
+    text: `no rule denied it: the name cannot be looked up${inBrackets(error)}, so look at the network`,
+  }),
+  connect_failed: ({ address, error }) => ({
+    text: `no rule denied it: ${address ?? 'it'} cannot be reached${inBrackets(error)}, so look at the network`,
+  }),
+  client_not_allowed: ({ event, client }) => ({
+    text: `${client ?? 'the client'} is not in ${event === 'ingress' ? 'INGRESS_CLIENTS' : 'EGRESS_CLIENTS'}; add it there if it should be`,
+  }),
+  foreign_redirect: () => ({
+    text: 'whisper answered with a redirect to another place, which is never passed on',
+  }),
+};
+
+const MANY = 'many hosts, counted together';
+
+/** Rules may have changed since a denial. A listener's or a client's address is told by `final` alone. */
+function allowedByNow(group: Readonly<TalliedGroup>, policy: Policy | null): string | null {
+  if (policy === null || group.event !== 'egress' || group.host === null || group.final)
+    return null;
+  if (!RULES_DECIDED.includes(group.reason)) return null;
+  const host = readHost(group.host);
+  if (host === null) return null;
+  const verdict =
+    group.port === null
+      ? decideLookup(policy, host.host)
+      : decideTarget(policy, { ...host, port: group.port }, () => false);
+  if (verdict.decision !== 'allow') return null;
+  const { address } = group;
+  const isStillClosed =
+    address !== null &&
+    isIP(address) !== 0 &&
+    decideAddresses(policy, verdict, [address], group.port ?? HTTPS, () => false).decision ===
+      'deny';
+  return isStillClosed ? null : `allowed by now, by the rule "${verdict.rule}"`;
+}
+
+function addressOf({ host, address }: Readonly<TalliedGroup>): string | null {
+  const candidates = [address, host].map((text) => (text === null ? null : readHost(text)));
+  return candidates.find((candidate) => candidate?.kind === 'address')?.host ?? null;
+}
+
+function limitOf(rule: string | null, policy: Policy | null): string {
+  const group = rule === null ? null : groupOf(rule);
+  // Rules that are allowed for a time have a group that no variable can have.
+  if (group === null || !/^[A-Z0-9_]+$/.test(group)) return 'EGRESS_MAX_UPLOAD';
+  if (policy === null) return `EGRESS_MAX_UPLOAD_${group} (or EGRESS_MAX_UPLOAD)`;
+  const hasOwn = Object.hasOwn(policy.maxUpload.groups, group);
+  return hasOwn ? `EGRESS_MAX_UPLOAD_${group}` : 'EGRESS_MAX_UPLOAD';
+}
+
+function readHost(text: string): Host | null {
+  return parseHost(isIPv6(text) ? `[${text}]` : text);
+}
+
+function inBrackets(error: string | null): string {
+  return error === null ? '' : ` (${error})`;
+}

@@ -1,0 +1,78 @@
+import { type Look, wrap } from './look.ts';
+import type { DecisionGroup, RuleUse } from './snapshot.ts';
+import { formatTable, formatWhere } from './table.ts';
+import { formatTime, zoneName } from './times.ts';
+
+/** What there is to tell of decisions, and where it comes from. */
+export interface Report {
+  groups: readonly DecisionGroup[];
+  /** The running proxy, which knows since its start, or lines of the log, so many. */
+  source: { since: string } | { lines: number };
+  /** The last so long, as in `1h`; null: all of it. */
+  period: string | null;
+  /** What was allowed is told too. */
+  all: boolean;
+  rules: readonly RuleUse[];
+}
+
+const APPLY = 'Put such a line into whisper-proxy.env, then: systemctl --user reload whisper-proxy';
+
+/** A report for people, with its final newline. */
+export function formatReport(report: Report, look: Look): string {
+  const groups = report.groups.filter(({ remedy }) => !remedy?.noise);
+  const isRemediable = groups.some(({ remedy }) => remedy !== null && remedy.line !== null);
+  const blocks = [
+    wrap(headline(report, look.now), look).join('\n'),
+    ...(groups.length > 0 ? [formatTable(groups, look)] : []),
+    ...formatNoise(report.groups, look),
+    ...formatTimed(report.rules, look),
+    ...(isRemediable ? [wrap(APPLY, look).join('\n')] : []),
+  ];
+  return `${blocks.join('\n\n')}\n`;
+}
+
+function headline({ groups, source, period, all }: Report, now: number): string {
+  const what = all ? 'decided' : 'denied';
+  const start = groups.length > 0 ? what : `nothing was ${what}`;
+  const order = groups.length > 0 ? ', newest first' : '';
+  const last = period === null ? '' : ` in the last ${period}`;
+  if ('lines' in source) {
+    if (source.lines === 0) return `${start}: standard input was empty (podman exec needs -i)`;
+    const lines = source.lines === 1 ? 'one line' : `${source.lines} lines`;
+    return `${start}${last}, by ${lines} of the log${order} (times: ${zoneName(now)})`;
+  }
+  const since = `since ${formatTime(source.since, now)} ${zoneName(now)} (the proxy's start)`;
+  if (period === null || groups.length === 0) return `${start}${last || ` ${since}`}${order}`;
+  return `${start}${last}${order}; counts are ${since}`;
+}
+
+function formatNoise(groups: readonly DecisionGroup[], look: Look): string[] {
+  const noise = groups.filter(({ remedy }) => remedy?.noise);
+  const texts = new Set(noise.map(({ remedy }) => remedy?.text));
+  return [...texts].map((text) => {
+    const ofThis = noise.filter(({ remedy }) => remedy?.text === text);
+    const hosts = new Map<string, number>();
+    for (const group of ofThis) {
+      const where = formatWhere(group);
+      hosts.set(where, (hosts.get(where) ?? 0) + group.count);
+    }
+    const list = [...hosts].map(([where, count]) => `${where} (${times(count)})`);
+    return wrap(`noise: ${list.join(', ')}: ${text}`, look).join('\n');
+  });
+}
+
+function formatTimed(rules: readonly RuleUse[], look: Look): string[] {
+  const lines = rules.flatMap(({ label, until }) =>
+    until === null ? [] : [`allowed until ${formatTime(until, look.now)}: ${textOf(label)}`],
+  );
+  return lines.length > 0 ? [lines.join('\n')] : [];
+}
+
+/** A rule as it was written, without its group. */
+function textOf(label: string): string {
+  return label.slice(label.indexOf(' ') + 1);
+}
+
+function times(count: number): string {
+  return count === 1 ? 'once' : `${count} times`;
+}

@@ -1,0 +1,180 @@
+import { describe, expect, test } from 'vitest';
+import { readConfig } from '../src/config/config.ts';
+import { decideTarget, type Policy } from '../src/policy/decide.ts';
+import { allowLine, ruleFor } from '../src/policy/remedy.ts';
+import { parseAuthority } from '../src/policy/target.ts';
+import { type Known, remedyFor, takenGroups } from '../src/report/remedies.ts';
+import type { TalliedGroup } from '../src/report/snapshot.ts';
+import { type Tallied, Tally } from '../src/report/tally.ts';
+import { DENIED } from './helpers/decisions.ts';
+
+const NOTHING: Known = { policy: null, taken: new Set() };
+
+function group(difference: Partial<Tallied>): Readonly<TalliedGroup> {
+  return new Tally().add({ ...DENIED, ...difference }, '2026-11-24T12:00:00.000Z');
+}
+
+function policyFrom(env: Record<string, string>): Policy {
+  return readConfig({ UPSTREAM: 'embedded', ...env }).egress.policy;
+}
+
+function known(env: Record<string, string>): Known {
+  const policy = policyFrom(env);
+  return { policy, taken: takenGroups(policy.allow) };
+}
+
+function lineFor(difference: Partial<Tallied>, of: Known = NOTHING): string | null | undefined {
+  return remedyFor(group(difference), of)?.line;
+}
+
+/** The environment with a line added, as an operator adds it to the file. */
+function withLine(env: Record<string, string>, line: string | null | undefined) {
+  const [name = '', value = ''] = (line ?? '').split(/=(.*)/s);
+  if (name in env) throw new Error(`${name} stands there twice`);
+  return { ...env, [name]: value };
+}
+
+describe('the line to add', () => {
+  test.each<[Partial<Tallied>, string]>([
+    [{ host: 'huggingface.co' }, 'EGRESS_ALLOW_HUGGINGFACE_CO=huggingface.co'],
+    [{ host: 'huggingface.co', port: 80 }, 'EGRESS_ALLOW_HUGGINGFACE_CO_80=huggingface.co:80'],
+    [{ host: 'cdn-lfs.hf.co' }, 'EGRESS_ALLOW_CDN__LFS_HF_CO=cdn-lfs.hf.co'],
+    [{ via: 'dns', port: null }, 'EGRESS_ALLOW_HF_CO=hf.co'],
+    [{ decision: 'would_deny' }, 'EGRESS_ALLOW_HF_CO=hf.co'],
+    [{ host: '8.8.8.8' }, 'EGRESS_ALLOW_8_8_8_8=8.8.8.8:443'],
+    [{ host: '2001:db8::1', port: 22 }, 'EGRESS_ALLOW_2001_DB8__1_22=[2001:db8::1]:22'],
+    [
+      { reason: 'non_public_address', host: '10.1.2.3', address: '10.1.2.3', port: 8080 },
+      'EGRESS_ALLOW_10_1_2_3_8080=10.1.2.3:8080',
+    ],
+    [
+      { reason: 'non_public_address', host: 'models.test', address: '10.1.2.3' },
+      'EGRESS_ALLOW_10_1_2_3=10.1.2.3:443',
+    ],
+  ])('%j: %s', (difference, line) => {
+    expect(lineFor(difference)).toBe(line);
+  });
+
+  test.each([
+    'huggingface.co:443',
+    'hf.co:80',
+    '8.8.8.8:443',
+    '[2606:4700::1]:443',
+    'xn--bcher-kva.example:443',
+    '_a-b.test:8443',
+  ])('for %s is taken as it is, beside what is there, and lets it through', (text) => {
+    const target = parseAuthority(text);
+    const env = { EGRESS_ALLOW: 'other.test', EGRESS_ALLOW_MODELS: '*.models.test' };
+    const line = lineFor({ host: target.host, port: target.port }, known(env));
+    const policy = policyFrom(withLine(env, line));
+    expect(decideTarget(policy, target, () => false).decision).toBe('allow');
+  });
+
+  test('makes another group where its own is there already', () => {
+    const env = { EGRESS_ALLOW_HF_CO: 'hf.co:80', EGRESS_ALLOW_HF_CO_2: 'x.test' };
+    const line = lineFor({}, known(env));
+    expect(line).toBe('EGRESS_ALLOW_HF_CO_3=hf.co');
+    policyFrom(withLine(env, line));
+  });
+
+  test('all of them can be added together', () => {
+    const targets = [
+      'a-b.test:443',
+      'a.b.test:443',
+      'a_b.test:443',
+      'a.b.test:80',
+      '10.0.0.1:443',
+      '10.0.0.1:80',
+      '[::a:1]:443',
+    ];
+    const lines = targets.map((text) => allowLine(ruleFor(parseAuthority(text)), new Set()));
+    expect(policyFrom(lines.reduce(withLine, {})).allow).toHaveLength(targets.length);
+  });
+});
+
+describe('no line', () => {
+  test.each<[Partial<Tallied>, RegExp]>([
+    [{ reason: 'deny_rule', rule: 'BAD *.hf.co' }, /take \*\.hf\.co out of EGRESS_DENY_BAD$/],
+    [{ reason: 'deny_rule', rule: 'hf.co' }, /take hf\.co out of EGRESS_DENY$/],
+    [{ reason: 'non_public_address', address: '169.254.169.254' }, /closed under any rule/],
+    [
+      { reason: 'non_public_address', address: '10.89.77.3', final: true },
+      /10\.89\.77\.3 is closed/,
+    ],
+    [{ reason: 'non_public_address' }, /not public/],
+    [{ reason: 'bad_target', host: 'x y', port: null }, /no rule can cover it/],
+    [{ reason: 'not_allowed', host: 'x y' }, /no rule can cover it/],
+    [{ reason: 'not_allowed', host: null, port: null }, /many hosts/],
+    [{ reason: 'sni_mismatch' }, /another server/],
+    [{ reason: 'no_sni' }, /EGRESS_REQUIRE_SNI=false/],
+    [{ reason: 'upload_limit', rule: 'HF hf.co' }, /EGRESS_MAX_UPLOAD_HF \(or EGRESS_MAX_UPLOAD\)/],
+    [{ reason: 'upload_limit', rule: 'timed hf.co' }, /than EGRESS_MAX_UPLOAD lets/],
+    [{ reason: 'too_many_connections' }, /EGRESS_MAX_CONNECTIONS/],
+    [{ reason: 'dns_error', error: 'ENOTFOUND' }, /\(ENOTFOUND\), so look at the network/],
+    [
+      { reason: 'connect_failed', address: '192.0.2.1', error: 'ECONNREFUSED' },
+      /192\.0\.2\.1 cannot be reached \(ECONNREFUSED\)/,
+    ],
+    [{ reason: 'client_not_allowed' }, /10\.89\.77\.3 is not in EGRESS_CLIENTS/],
+    [{ event: 'ingress', reason: 'client_not_allowed' }, /INGRESS_CLIENTS/],
+    [{ event: 'ingress', reason: 'bad_target' }, /not a request for whisper/],
+    [{ event: 'ingress', reason: 'foreign_redirect' }, /never passed on/],
+    [{ host: 'api.gradio.app' }, /GRADIO_ANALYTICS_ENABLED=False/],
+    [{ host: 'checkip.amazonaws.com', port: 80 }, /GRADIO_ANALYTICS_ENABLED=False/],
+  ])('for %j, and why', (difference, text) => {
+    const remedy = remedyFor(group(difference), NOTHING);
+    expect(remedy?.line).toBeNull();
+    expect(remedy?.text).toMatch(text);
+  });
+
+  test('for what was allowed', () => {
+    expect(
+      remedyFor(group({ decision: 'allow', reason: null, rule: 'hf.co' }), NOTHING),
+    ).toBeNull();
+  });
+
+  test.each<[Record<string, string>, string]>([
+    [
+      { EGRESS_ALLOW_HF: 'hf.co', EGRESS_MAX_UPLOAD_HF: '1KiB', EGRESS_MAX_UPLOAD: '1KiB' },
+      'EGRESS_MAX_UPLOAD_HF lets',
+    ],
+    [{ EGRESS_ALLOW_HF: 'hf.co', EGRESS_MAX_UPLOAD: '1KiB' }, 'EGRESS_MAX_UPLOAD lets'],
+  ])('for an upload, but the limit that counts under %j', (env, text) => {
+    const remedy = remedyFor(group({ reason: 'upload_limit', rule: 'HF hf.co' }), known(env));
+    expect(remedy?.text).toContain(text);
+  });
+});
+
+test('noise is known at egress alone, and by its whole name', () => {
+  expect(remedyFor(group({ host: 'api.gradio.app' }), NOTHING)?.noise).toBe(true);
+  expect(remedyFor(group({ host: 'x.api.gradio.app' }), NOTHING)?.noise).toBe(false);
+  const ingress = { event: 'ingress', reason: 'bad_target', host: 'api.gradio.app' } as const;
+  expect(remedyFor(group(ingress), NOTHING)?.noise).toBe(false);
+});
+
+describe('rules that have changed since', () => {
+  test.each<[Partial<Tallied>, Record<string, string>]>([
+    [{}, { EGRESS_ALLOW: 'hf.co' }],
+    [{ port: null, via: 'dns' }, { EGRESS_ALLOW: 'hf.co' }],
+    [{ reason: 'deny_rule', rule: 'hf.co' }, { EGRESS_ALLOW: 'hf.co' }],
+    [{ reason: 'non_public_address', address: '10.0.0.1' }, { EGRESS_ALLOW: 'hf.co 10.0.0.1' }],
+  ])('allow %j under %j', (difference, env) => {
+    const remedy = remedyFor(group(difference), known(env));
+    expect(remedy).toMatchObject({ line: null, text: 'allowed by now, by the rule "hf.co"' });
+  });
+
+  test.each<[Partial<Tallied>, Record<string, string>]>([
+    [{}, { EGRESS_ALLOW: 'hf.co', EGRESS_DENY: 'hf.co' }],
+    [{}, { EGRESS_ALLOW: 'hf.co:80' }],
+    [{}, { EGRESS_MODE: 'report' }],
+    [{ reason: 'non_public_address', address: '10.0.0.1' }, { EGRESS_ALLOW: 'hf.co' }],
+    [
+      { reason: 'non_public_address', address: '127.0.0.1', final: true },
+      { EGRESS_ALLOW: 'hf.co 127.0.0.1' },
+    ],
+    [{ reason: 'connect_failed', rule: 'hf.co' }, { EGRESS_ALLOW: 'hf.co' }],
+    [{ event: 'ingress', reason: 'client_not_allowed' }, { EGRESS_ALLOW: 'hf.co' }],
+  ])('do not allow %j under %j', (difference, env) => {
+    expect(remedyFor(group(difference), known(env))?.text).not.toContain('allowed by now');
+  });
+});
