@@ -73,7 +73,7 @@ test.each(['/decisions', '/events'])(
     expect(statusCode).toBe(200);
     body.on('error', () => undefined).destroy();
     for (const method of ['POST', 'PUT', 'DELETE'] as const) {
-      expect((await request(url, { method, headers })).statusCode).toBe(404);
+      expect((await request(url, { method, headers })).statusCode).toBe(405);
     }
   },
 );

@@ -6,7 +6,7 @@ import { DENIED } from './helpers/decisions.ts';
 import { soon, startProxy } from './helpers/proxy.ts';
 import { ask, connectTo, RawClient } from './helpers/raw-client.ts';
 
-const GET = 'GET /events HTTP/1.1\r\nHost: a\r\n\r\n';
+const GET = 'GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
 describe('GET /events', () => {
   test('tells each decision as it is logged, live', async () => {

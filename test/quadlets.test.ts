@@ -229,11 +229,11 @@ describe('the configuration', () => {
   const examples = lines.flatMap((line) => (/^#\S*=/.test(line) ? [line.slice(1)] : []));
 
   /** The configuration that the units give the program, with a file of these lines. */
-  function configOf(fileLines: string[]) {
+  function configOf(fileLines: string[], more: Record<string, string | undefined> = {}) {
     const file = join(folder, 'whisper-proxy.env');
     writeFileSync(file, fileLines.join('\n'));
     const environment = Object.fromEntries(proxy.pairs('Environment'));
-    return readConfig({ ...imageEnvironment(), ...environment, CONFIG_FILE: file });
+    return readConfig({ ...imageEnvironment(), ...environment, ...more, CONFIG_FILE: file });
   }
 
   test('the image looks for the file where the unit mounts its folder', () => {
@@ -244,6 +244,19 @@ describe('the configuration', () => {
 
   test('what may change while the program runs stands in the file alone', () => {
     expect([...proxy.pairs('Environment').keys()].filter(isRuntime)).toEqual([]);
+  });
+
+  test('the lines that publish the status page take the # away and a token, and no other host sees it', () => {
+    const text = readFileSync(join(QUADLETS, 'whisper-proxy.container'), 'utf8');
+    const published = new UnitFile(text.replace(/^#(?=PublishPort=|Environment=ADMIN)/gm, ''));
+    const [publish = ''] = published.all('PublishPort');
+    const listen = published.pairs('Environment').get('ADMIN_LISTEN');
+    expect(proxy.all('PublishPort')).toEqual([]);
+    expect(publish).toMatch(/^127\.0\.0\.1:9090:9090$/);
+    expect(listen).toBe('0.0.0.0:9090');
+    const admin = { ADMIN_LISTEN: listen };
+    expect(() => configOf([], admin)).toThrow(/it needs ADMIN_TOKEN/);
+    expect(configOf(['ADMIN_TOKEN=abc'], admin).admin.listen).toMatchObject({ port: 9090 });
   });
 
   test('the shipped file sets nothing, so everything is denied', () => {

@@ -42,13 +42,18 @@ describe.skipIf(!canVerify())(
       ]);
     });
 
-    test.concurrent('one that INGRESS_CLIENTS names reaches whisper, and nothing through it', async ({
+    test.concurrent('one that INGRESS_CLIENTS names reaches whisper, nothing through it, and no status page', async ({
       expect,
       onTestFinished,
     }) => {
       const network = new VerifyNetwork();
       onTestFinished(() => network.remove());
-      await network.serve({ INGRESS_CLIENTS: VISP_CLIENT });
+      await network.serve({
+        INGRESS_CLIENTS: VISP_CLIENT,
+        // As where the status page is published.
+        ADMIN_LISTEN: '0.0.0.0:9090',
+        ADMIN_TOKEN: 'abc',
+      });
       await network.lock();
       await network.answer('whisper', '0.0.0.0', 7860);
       const args = [...FROM, '--also', `${OTHER}:80`];
@@ -59,6 +64,8 @@ describe.skipIf(!canVerify())(
       expect(wrong(probes)).toEqual([]);
       expect(status).toBe(0);
       expect(probes.find(({ name }) => name === INGRESS)).toMatchObject({ detail: '200' });
+      const admin = probes.filter(({ name }) => name.startsWith('admin at '));
+      expect(admin.map(({ detail }) => detail)).toEqual(Array(2).fill('it wants ADMIN_TOKEN'));
 
       const surprised = await network.report('visp', AS_NOBODY, args);
       expect(surprised.status).toBe(1);

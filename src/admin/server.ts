@@ -1,11 +1,13 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { ConfigState } from '../live/reload.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Snapshot } from '../report/snapshot.ts';
 import { addDecisions } from './decisions.ts';
 import { addEvents, type DecisionEvents } from './events.ts';
+import { guard, SECURITY_HEADERS } from './guard.ts';
 import { addMetrics } from './metrics.ts';
+import { servePage } from './page.ts';
+import { requireToken } from './token.ts';
 
 /** What `GET /healthz` tells. */
 export interface Health {
@@ -39,30 +41,22 @@ export interface AdminOptions {
 /** The admin listener, not listening yet; it only reads. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
   const { token, health, metrics, decisions, events } = options;
-  const app = Fastify({ forceCloseConnections: true, requestTimeout: 10_000 });
-  app.addHook('onRequest', async (request, reply) => {
-    if (token === null || isBearer(request.headers.authorization, token)) return;
-    await reply
-      .code(401)
-      .header('WWW-Authenticate', 'Bearer')
-      .send({ error: 'this needs ADMIN_TOKEN as a Bearer token' });
+  const app = Fastify({
+    forceCloseConnections: true,
+    requestTimeout: 10_000,
+    // It is answered before any hook.
+    frameworkErrors: (_error, _request, reply) => {
+      const body = JSON.stringify({ error: 'the path of this request cannot be read' });
+      reply.raw.setHeaders(SECURITY_HEADERS);
+      reply.raw.writeHead(400, { 'Content-Type': 'application/json; charset=utf-8' }).end(body);
+    },
   });
-  app.get('/healthz', async (_request, reply) => {
-    reply.header('Cache-Control', 'no-store');
-    return health();
-  });
+  guard(app);
+  if (token !== null) requireToken(app, token);
+  servePage(app);
+  app.get('/healthz', health);
   addMetrics(app, metrics);
   addDecisions(app, decisions);
   addEvents(app, events);
   return app;
-}
-
-/** Compares hashes, which have one length, in constant time. */
-function isBearer(authorization: string | undefined, token: string): boolean {
-  const given = /^Bearer (.*)$/i.exec(authorization ?? '')?.[1] ?? '';
-  return timingSafeEqual(sha256(given), sha256(token));
-}
-
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }

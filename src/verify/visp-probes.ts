@@ -153,12 +153,19 @@ async function lookUp(address: string, transport: 'udp' | 'tcp', name: string): 
   };
 }
 
-/** Here a refusal is as it should be: what must not be reached is the listener. */
+/**
+ * Here a refusal is as it should be: what must not be reached is the listener. Where an operator has
+ * published the status page it is, and ADMIN_TOKEN has to keep others out.
+ */
 async function admin(address: string): Promise<Outcome> {
   const outcome = await openConnection(address, ADMIN_PORT);
-  return outcome.detail.includes('ECONNREFUSED')
-    ? { state: 'closed', detail: 'nothing listens there' }
-    : outcome;
+  if (outcome.detail.includes('ECONNREFUSED')) {
+    return { state: 'closed', detail: 'nothing listens there' };
+  }
+  if (outcome.state !== 'open') return outcome;
+  const question = { method: 'GET', target: '/decisions' } as const;
+  const answer = await askProxy(address, ADMIN_PORT, question).catch(() => null);
+  return answer?.status === 401 ? { state: 'closed', detail: 'it wants ADMIN_TOKEN' } : outcome;
 }
 
 function unserved(error: unknown): Outcome {
