@@ -163,7 +163,8 @@ async function admin(address: string): Promise<Outcome> {
     return { state: 'closed', detail: 'nothing listens there' };
   }
   if (outcome.state !== 'open') return outcome;
-  const question = { method: 'GET', target: '/decisions' } as const;
+  const host = formatHostPort(address, ADMIN_PORT);
+  const question = { method: 'GET', target: '/decisions', host } as const;
   const answer = await askProxy(address, ADMIN_PORT, question).catch(() => null);
   return answer?.status === 401 ? { state: 'closed', detail: 'it wants ADMIN_TOKEN' } : outcome;
 }

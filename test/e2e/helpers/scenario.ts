@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { escapes } from '../suites/escapes.ts';
 import { isolation } from '../suites/isolation.ts';
 import { migration } from '../suites/migration.ts';
+import { operating } from '../suites/operating.ts';
 import { quietWays } from '../suites/quiet-ways.ts';
 import { survival } from '../suites/survival.ts';
 import { variants } from '../suites/variants.ts';
@@ -19,6 +20,7 @@ export function scenario(name: string, backend: Backend, operator: 'root' | 'use
     migration(lab);
     isolation(lab);
     quietWays(lab);
+    operating(lab);
     escapes(lab);
     survival(lab);
     variants(lab);
