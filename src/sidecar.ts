@@ -3,7 +3,8 @@ import { isIP, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { DecisionEvents } from './admin/events.ts';
-import { createAdmin, type Health } from './admin/server.ts';
+import { readHealth } from './admin/health.ts';
+import { createAdmin } from './admin/server.ts';
 import type { Config, ConfigError } from './config/config.ts';
 import { formatListenAddress, type ListenAddress, type TcpAddress } from './config/values.ts';
 import { NameServer } from './dns/server.ts';
@@ -15,6 +16,7 @@ import { createIngress } from './ingress/server.ts';
 import { type UpstreamAddress, UpstreamConnector } from './ingress/upstream.ts';
 import { createControl } from './live/control.ts';
 import { Reload } from './live/reload.ts';
+import { ReportReminder } from './live/report-reminder.ts';
 import { RulesInForce } from './live/rules-in-force.ts';
 import { TimedAllows } from './live/timed-allows.ts';
 import { DecisionLog } from './log/decision-log.ts';
@@ -38,10 +40,6 @@ export interface Addresses {
 }
 
 const LOOPBACK: TcpAddress = { kind: 'tcp', host: '127.0.0.1', port: 0 };
-const REPORT_WARNING = 'EGRESS_MODE=report: what no allow rule covers is let through';
-const GATE_WARNING =
-  'no gate stands in front of whisper: it can go around the proxy; whisper.container has to join whisper-gate (Network=container:whisper-gate)';
-const REPORT_EVERY_MS = 600_000;
 
 /** The whole proxy: its listeners, what they share, their beginning and their end. */
 export class Sidecar {
@@ -52,6 +50,7 @@ export class Sidecar {
   readonly #metrics: Metrics;
   readonly #recent: RecentDecisions;
   readonly #events = new DecisionEvents();
+  readonly #reminder: ReportReminder;
   readonly #log: DecisionLog;
   /** This proxy's name in Via: one of its own, so that a chain of two is no loop. */
   readonly #pseudonym = `whisper-proxy-${randomBytes(4).toString('hex')}`;
@@ -61,13 +60,13 @@ export class Sidecar {
   #nameServer: NameServer | undefined;
   #reload: Reload | undefined;
   #timed: TimedAllows | undefined;
-  #reminder: NodeJS.Timeout | undefined;
 
   constructor(config: Config, logger: Logger, resolve: Resolve) {
     this.#config = config;
     this.#logger = logger;
     this.#resolve = resolve;
     this.#rules = new RulesInForce(config.egress.policy);
+    this.#reminder = new ReportReminder(this.#rules, logger);
     this.#metrics = new Metrics(config.egress, this.#rules);
     this.#recent = new RecentDecisions(this.#rules);
     const observers = [this.#metrics, this.#recent, this.#events];
@@ -81,7 +80,7 @@ export class Sidecar {
   async start(): Promise<Addresses> {
     try {
       const addresses = await this.#listen();
-      this.#warnOfReportMode();
+      this.#reminder.remind();
       return addresses;
     } catch (error) {
       await this.stop();
@@ -98,7 +97,7 @@ export class Sidecar {
   apply(config: Config): void {
     this.#reload?.apply(config);
     this.#metrics.reloaded(true);
-    if (config.egress.policy.mode === 'report') this.#logger.warn(REPORT_WARNING);
+    this.#reminder.remind();
   }
 
   /** Keeps the configuration that is in force, since another one has faults. */
@@ -109,7 +108,7 @@ export class Sidecar {
 
   /** Stops accepting, gives what runs SHUTDOWN_TIMEOUT to finish, then ends it. */
   async stop(): Promise<void> {
-    clearInterval(this.#reminder);
+    this.#reminder.stop();
     this.#timed?.close();
     this.#metrics.stop();
     this.#events.close();
@@ -137,30 +136,13 @@ export class Sidecar {
     );
     const { reload, ...egress } = await this.#openEgress();
     const listeners: Record<string, string> = {};
-    const health = async (): Promise<Health> => {
-      const [state, ungated] = await Promise.all([upstream.probe(), upstream.isUngated()]);
-      const { mode } = this.#rules.policy;
-      const warnings = [];
-      if (mode === 'report') warnings.push(REPORT_WARNING);
-      if (ungated && config.upstream.kind !== 'embedded') warnings.push(GATE_WARNING);
-      return {
-        status: 'ok',
-        listeners,
-        upstream: { address: String(upstream), ...state },
-        mode,
-        config: reload.state,
-        timed: this.#rules.timed.map(({ rule, until }) => ({
-          rule: rule.label,
-          until: new Date(until).toISOString(),
-        })),
-        warnings,
-      };
-    };
+    const isEmbedded = config.upstream.kind === 'embedded';
+    const parts = { upstream, isEmbedded, rules: this.#rules, reload, listeners };
     const admin = await this.#open(
       await this.#app(
         createAdmin({
           token: config.admin.token,
-          health,
+          health: () => readHealth(parts),
           metrics: this.#metrics,
           decisions: () => this.#recent.snapshot(),
           events: this.#events,
@@ -266,14 +248,6 @@ export class Sidecar {
     const bound = await listener.listen(address, variable);
     if (bound.kind === 'tcp') this.#ownPorts.add(bound.port);
     return bound;
-  }
-
-  #warnOfReportMode(): void {
-    const warn = () => {
-      if (this.#rules.policy.mode === 'report') this.#logger.warn(REPORT_WARNING);
-    };
-    warn();
-    this.#reminder = setInterval(warn, REPORT_EVERY_MS).unref();
   }
 }
 

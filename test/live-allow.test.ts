@@ -17,7 +17,7 @@ function start(deny = '') {
     maxUpload: { default: null, groups: {} },
   });
   const logger = createLogger('info', { write: (text) => lines.push(JSON.parse(text)) });
-  const onEnd = vi.fn();
+  const onEnd = vi.fn(() => ({ open_denied_now: 2 }));
   const timed = new TimedAllows(rules, logger, onEnd);
   const decide = (target: string) => {
     const verdict = decideTarget(rules.policy, parseAuthority(target), () => false);
@@ -44,7 +44,7 @@ describe('what is allowed for a time', () => {
     expect(onEnd).toHaveBeenCalled();
     expect(lines).toMatchObject([
       { event: 'timed_allow', rules: ['hf.co', '*.hf.co'], until: until.toISOString() },
-      { event: 'timed_allow_end', rules: ['hf.co'] },
+      { event: 'timed_allow_end', rules: ['hf.co'], open_denied_now: 2 },
       { event: 'timed_allow_end', rules: ['*.hf.co'] },
     ]);
   });

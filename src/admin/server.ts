@@ -1,33 +1,13 @@
 import Fastify, { type FastifyInstance } from 'fastify';
-import type { ConfigState } from '../live/reload.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Snapshot } from '../report/snapshot.ts';
 import { addDecisions } from './decisions.ts';
 import { addEvents, type DecisionEvents } from './events.ts';
 import { guard, SECURITY_HEADERS } from './guard.ts';
+import type { Health } from './health.ts';
 import { addMetrics } from './metrics.ts';
 import { servePage } from './page.ts';
 import { requireToken } from './token.ts';
-
-/** What `GET /healthz` tells. */
-export interface Health {
-  status: 'ok';
-  /** Where the listeners are. */
-  listeners: Record<string, string>;
-  upstream: {
-    address: string;
-    /** Information, not a condition: the proxy is healthy while whisper loads its model. */
-    state: 'up' | 'down';
-    /** The code of the error, where it is down. */
-    error?: string;
-  };
-  mode: 'enforce' | 'report';
-  /** Which configuration is in force. */
-  config: ConfigState;
-  /** What is allowed for a time, and until when (ISO 8601). */
-  timed: { rule: string; until: string }[];
-  warnings: string[];
-}
 
 export interface AdminOptions {
   /** null: on loopback, where nobody else can connect. */

@@ -1,4 +1,4 @@
-import type { Health } from '../admin/server.ts';
+import type { Health } from '../admin/health.ts';
 import { adminClient } from './ask-admin.ts';
 
 /** `whisper-proxy health`: asks the admin listener; exit status 0 if the proxy is well, 1 if not. */

@@ -16,11 +16,11 @@ export class TimedAllowError extends Error {
 export class TimedAllows {
   readonly #rules: RulesInForce;
   readonly #logger: Logger;
-  readonly #onEnd: () => void;
+  readonly #onEnd: () => object;
   readonly #timers = new Map<string, NodeJS.Timeout>();
 
-  /** @param onEnd called when rules have ended, and no longer count. */
-  constructor(rules: RulesInForce, logger: Logger, onEnd: () => void) {
+  /** @param onEnd called when rules have ended, and no longer count; what it gives is logged. */
+  constructor(rules: RulesInForce, logger: Logger, onEnd: () => object) {
     this.#rules = rules;
     this.#logger = logger;
     this.#onEnd = onEnd;
@@ -68,10 +68,9 @@ export class TimedAllows {
     this.#timers.delete(ended.label);
     this.#rules.setTimed(this.#rules.timed.filter(({ rule }) => rule !== ended));
     this.#logger.warn(
-      { event: 'timed_allow_end', rules: textsOf([{ rule: ended }]) },
+      { event: 'timed_allow_end', rules: textsOf([{ rule: ended }]), ...this.#onEnd() },
       'no longer allowed',
     );
-    this.#onEnd();
   }
 }
 

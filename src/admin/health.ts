@@ -1,0 +1,60 @@
+import type { UpstreamConnector } from '../ingress/upstream.ts';
+import type { ConfigState, Reload } from '../live/reload.ts';
+import { REPORT_WARNING } from '../live/report-reminder.ts';
+import type { RulesInForce } from '../live/rules-in-force.ts';
+
+/** What `GET /healthz` tells. */
+export interface Health {
+  status: 'ok';
+  /** Where the listeners are. */
+  listeners: Record<string, string>;
+  upstream: {
+    address: string;
+    /** Information, not a condition: the proxy is healthy while whisper loads its model. */
+    state: 'up' | 'down';
+    /** The code of the error, where it is down. */
+    error?: string;
+  };
+  mode: 'enforce' | 'report';
+  /** Which configuration is in force. */
+  config: ConfigState;
+  /** What is allowed for a time, and until when (ISO 8601). */
+  timed: { rule: string; until: string }[];
+  warnings: string[];
+}
+
+/** What health is read from. */
+export interface HealthParts {
+  upstream: UpstreamConnector;
+  /** It is the stand-in, which needs no gate. */
+  isEmbedded: boolean;
+  rules: RulesInForce;
+  reload: Reload;
+  /** Filled in once all of them listen. */
+  listeners: Record<string, string>;
+}
+
+const GATE_WARNING =
+  'no gate stands in front of whisper: it can go around the proxy; whisper.container has to join whisper-gate (Network=container:whisper-gate)';
+
+/** Reads how the proxy is; it asks whisper whether it listens. */
+export async function readHealth(parts: HealthParts): Promise<Health> {
+  const { upstream, rules, reload, listeners } = parts;
+  const [state, isUngated] = await Promise.all([upstream.probe(), upstream.isUngated()]);
+  const { mode } = rules.policy;
+  return {
+    status: 'ok',
+    listeners,
+    upstream: { address: String(upstream), ...state },
+    mode,
+    config: reload.state,
+    timed: rules.timed.map(({ rule, until }) => ({
+      rule: rule.label,
+      until: new Date(until).toISOString(),
+    })),
+    warnings: [
+      ...(mode === 'report' ? [REPORT_WARNING] : []),
+      ...(isUngated && !parts.isEmbedded ? [GATE_WARNING] : []),
+    ],
+  };
+}
