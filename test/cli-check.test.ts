@@ -43,7 +43,7 @@ describe('about a host, check tells', () => {
       'what is not allowed, and the line to add',
       '9.9.9.9:80',
       1,
-      /^9\.9\.9\.9:80 {2}deny {2}not_allowed\n {4}9\.9\.9\.9 {2}public\n.*EGRESS_ALLOW=9\.9\.9\.9:80\n$/,
+      /^9\.9\.9\.9:80 {2}deny {2}not_allowed\n {4}9\.9\.9\.9 {2}public\n.*to allow it: EGRESS_ALLOW_9_9_9_9_80=9\.9\.9\.9:80\n$/,
     ],
     ['what a deny rule closes', '8.8.4.4:80', 1, /deny {2}deny_rule, by the rule 8\.8\.4\.4\n/],
     [

@@ -6,8 +6,9 @@ import { classifyAddress } from '../policy/addresses.ts';
 import { touchesClient } from '../policy/clients.ts';
 import { decideAddresses, decideTarget, type IsForbidden, type Verdict } from '../policy/decide.ts';
 import { formatHostPort, parseHost } from '../policy/host.ts';
-import { explainDenial } from '../policy/remedy.ts';
+import { allowLine, explainDenial, ruleFor } from '../policy/remedy.ts';
 import { parsePort, type Target } from '../policy/target.ts';
+import { takenGroups } from '../report/remedies.ts';
 
 const USAGE_STATUS = 2;
 /** EX_CONFIG of sysexits(3), as `serve` has it. */
@@ -92,13 +93,16 @@ async function judge(
         (address) => `    ${address}  ${classOf(address, target.port, isForbidden)}`,
       ),
       ...(trouble ? [`    ${trouble}`] : []),
-      ...(isExplained(verdict) ? [`    ${explainDenial(verdict, target)}`] : []),
+      ...explain(verdict, target, takenGroups(policy.allow)),
     ],
   };
 }
 
-function isExplained({ decision, reason }: Verdict): boolean {
-  return decision !== 'allow' && reason !== 'dns_error';
+/** What would change a denial, with the line to add where it has one. */
+function explain(verdict: Verdict, target: Target, taken: ReadonlySet<string>): string[] {
+  if (verdict.decision === 'allow' || verdict.reason === 'dns_error') return [];
+  if (verdict.reason !== 'not_allowed') return [`    ${explainDenial(verdict, target)}`];
+  return [`    to allow it: ${allowLine(ruleFor(target), taken)}`];
 }
 
 function classOf(address: string, port: number, isForbidden: IsForbidden): string {
