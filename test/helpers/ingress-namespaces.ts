@@ -82,7 +82,8 @@ export class Program {
   }
 }
 
-function killGroup(pid: number | undefined): void {
+/** Ends a process and what it has started, if it runs still. */
+export function killGroup(pid: number | undefined): void {
   try {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL');
   } catch {
@@ -90,6 +91,7 @@ function killGroup(pid: number | undefined): void {
   }
 }
 
-function ip(...args: string[]): void {
+/** Runs ip(8). @throws if it fails. */
+export function ip(...args: string[]): void {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }

@@ -1,8 +1,9 @@
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ip, killGroup } from './ingress-namespaces.ts';
 import type { Line } from './proxy.ts';
 import { type Certificate, writeCertificate } from './tls.ts';
 
@@ -161,16 +162,4 @@ function cable(one: End, other: End): void {
     ip('-n', name, 'address', 'add', `${address}/24`, 'dev', link);
     ip('-n', name, 'link', 'set', link, 'up');
   }
-}
-
-function killGroup(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
-  } catch {
-    // It has ended by itself.
-  }
-}
-
-function ip(...args: string[]): void {
-  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
