@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
 import { Command } from 'commander';
 import { addAllow } from './cli/allow.ts';
 import { addCheck } from './cli/check.ts';

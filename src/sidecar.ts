@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { DecisionEvents } from './admin/events.ts';
 import { readHealth } from './admin/health.ts';
+import type { AdminReaders } from './admin/readers.ts';
 import { createAdmin } from './admin/server.ts';
 import type { Config, ConfigError } from './config/config.ts';
 import { formatListenAddress, type ListenAddress, type TcpAddress } from './config/values.ts';
@@ -95,7 +96,9 @@ export class Sidecar {
 
   /** Puts another configuration into force, as far as that can be done while it runs. */
   apply(config: Config): void {
-    this.#reload?.apply(config);
+    // Until it listens, it has only just read what there is.
+    if (!this.#reload) return;
+    this.#reload.apply(config);
     this.#metrics.reloaded(true);
     this.#reminder.remind();
   }
@@ -138,19 +141,15 @@ export class Sidecar {
     const listeners: Record<string, string> = {};
     const isEmbedded = config.upstream.kind === 'embedded';
     const parts = { upstream, isEmbedded, rules: this.#rules, reload, listeners };
-    const admin = await this.#open(
-      await this.#app(
-        createAdmin({
-          token: config.admin.token,
-          health: () => readHealth(parts),
-          metrics: this.#metrics,
-          decisions: () => this.#recent.snapshot(),
-          events: this.#events,
-        }),
-      ),
-      config.admin.listen,
-      'ADMIN_LISTEN',
-    );
+    const readers: AdminReaders = {
+      health: () => readHealth(parts),
+      decisions: () => this.#recent.snapshot(),
+      events: this.#events,
+    };
+    await this.#openControl(reload, readers);
+    const { token, listen } = config.admin;
+    const app = createAdmin({ ...readers, token, metrics: this.#metrics });
+    const admin = await this.#open(await this.#app(app), listen, 'ADMIN_LISTEN');
     const addresses: Addresses = { ingress, ...egress, admin };
     Object.assign(listeners, formatAddresses(addresses));
     return addresses;
@@ -176,7 +175,7 @@ export class Sidecar {
     );
   }
 
-  /** Opens every way in to egress, and what changes its rules. */
+  /** Opens every way in to egress. */
   async #openEgress(): Promise<Omit<Addresses, 'ingress' | 'admin'> & { reload: Reload }> {
     const { egress } = this.#config;
     const log = this.#log;
@@ -201,15 +200,14 @@ export class Sidecar {
     if (egress.dnsListen) addresses.dns = await this.#openNameServer(admissions, egress.dnsListen);
     const reload = new Reload(this.#config, { rules, admissions, limits, log, logger });
     this.#reload = reload;
-    await this.#openControl(reload);
     return { egress: egress.listen, ...addresses, reload };
   }
 
-  async #openControl(reload: Reload): Promise<void> {
+  async #openControl(reload: Reload, readers: AdminReaders): Promise<void> {
     const { controlSocket } = this.#config;
     if (controlSocket === null) return;
     this.#timed = new TimedAllows(this.#rules, this.#logger, () => reload.reconsider());
-    const server = await this.#app(createControl(this.#timed));
+    const server = await this.#app(createControl(this.#timed, readers));
     await this.#open(server, { kind: 'unix', path: controlSocket }, 'CONTROL_SOCKET');
   }
 

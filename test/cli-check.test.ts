@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -124,6 +125,24 @@ describe('--config', () => {
     expect(stderr).not.toContain('started');
     expect((await check(['8.8.8.8', '--env-file', path], {})).status).toBe(78);
   });
+});
+
+test('a client by name is closed for it too', async () => {
+  const env = { EGRESS_ALLOW: '127.0.0.1:9', EGRESS_CLIENTS: 'localhost' };
+  expect((await check(['127.0.0.1:9'], env)).status).toBe(1);
+});
+
+test('--env-file is ours, and not Node’s, however the file is wrong', () => {
+  const main = new URL('../dist/main.js', import.meta.url).pathname;
+  const [, command = ''] = /^#!\/usr\/bin\/env -S (.*)$/m.exec(readFileSync(main, 'utf8')) ?? [];
+  const run = (path: string) => {
+    const args = [...command.split(' ').slice(1), main, 'check', '8.8.8.8', '--env-file', path];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env: {} });
+    return `${status} ${stderr}`;
+  };
+  expect(run(join(folder, 'none.env'))).toMatch(/^78 .*no such file/s);
+  expect(run(folder)).toMatch(/^78 .*it is a folder/s);
+  expect(run(file('options.env', 'NODE_OPTIONS=--nonsense\n'))).toMatch(/^78 .*NODE_OPTIONS/s);
 });
 
 test.each([

@@ -1,11 +1,14 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Agent, request } from 'undici';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { Cli, LOOPBACK } from './helpers/cli.ts';
 import { startTarget } from './helpers/origin.ts';
 import { soon } from './helpers/proxy.ts';
 import { ask, connectTo, openTunnel } from './helpers/raw-client.ts';
+import { isMissing } from './helpers/tools.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
 const started: Cli[] = [];
@@ -91,6 +94,37 @@ describe('SIGHUP', () => {
     expect(await proxy.health()).not.toContain('stays in force');
   });
 
+  test('a faulty ADMIN_TOKEN, or another ADMIN_LISTEN, does not blind health', async () => {
+    const proxy = await start('');
+    const env = { CONTROL_SOCKET: proxy.socket, CONFIG_FILE: proxy.file };
+    await proxy.reload('ADMIN_TOKEN=no spaces\n');
+    const faulty = await output(['health'], env);
+    expect(faulty).toMatchObject({ status: 0, stdout: expect.stringContaining('ADMIN_TOKEN') });
+    await proxy.reload('ADMIN_LISTEN=127.0.0.1:1\n');
+    expect((await output(['health'], env)).status).toBe(0);
+    expect((await output(['denied'], env)).status).toBe(0);
+  });
+
+  test.skipIf(isMissing('mkfifo'))(
+    'with a pipe or a huge file in its place changes nothing, and goes on',
+    async () => {
+      const proxy = await start('EGRESS_ALLOW=127.0.0.1:9\n');
+      rmSync(proxy.file);
+      spawnSync('mkfifo', [proxy.file]);
+      proxy.cli.child.kill('SIGHUP');
+      await soon(() => expect(proxy.reloads()).toHaveLength(1));
+      rmSync(proxy.file);
+      await proxy.reload('x\n'.repeat(600_000));
+      await proxy.reload('x\n'.repeat(1_000));
+      const [pipe, huge, wrong] = proxy.reloads().map(({ faults }) => faults as string[]);
+      expect(pipe?.[0]).toContain('no regular file');
+      expect(huge?.[0]).toContain('1 MiB');
+      expect(wrong).toHaveLength(51);
+      expect(wrong?.at(-1)).toBe('and 950 more');
+      expect(await proxy.status('127.0.0.1:9')).toBe(502);
+    },
+  );
+
   test('with a file that has gone changes nothing', async () => {
     const proxy = await start('EGRESS_ALLOW=127.0.0.1:9\n');
     rmSync(proxy.file);
@@ -101,7 +135,7 @@ describe('SIGHUP', () => {
 });
 
 describe('allow', () => {
-  test('opens a host for a time, which log and health tell, and a restart forgets', async () => {
+  test('opens a host for a time, which log and health tell, and a reload keeps', async () => {
     const target = await startTarget();
     const address = `127.0.0.1:${target.port}`;
     const proxy = await start('');
@@ -141,7 +175,7 @@ describe('allow', () => {
     [['*', '--for', '30m'], 2, /every host/],
     [['*.com', '--for', '30m'], 2, /public suffix/],
     [['hf.co', '--for', '30'], 2, /30m|5m/],
-    [['hf.co', '--for', '25h'], 1, /at most 24h/],
+    [['hf.co', '--for', '25h'], 2, /at most 24h/],
     [['hf.co'], 2, /--for/],
     [['--for', '30m'], 2, /rule/],
   ])('%j is refused with one clear sentence', async (args, status, sentence) => {
@@ -158,10 +192,34 @@ describe('allow', () => {
     expect(unset).toMatchObject({ status: 1, stderr: expect.stringContaining('CONTROL_SOCKET') });
   });
 
+  test('is not taken from one that was passed on, as ingress would', async () => {
+    const proxy = await start('');
+    const dispatcher = new Agent({ connect: { socketPath: proxy.socket } });
+    const { statusCode } = await request('http://whisper/allow', {
+      ...{ method: 'POST', dispatcher, body: '{"rules":["hf.co"],"for":"1m"}' },
+      headers: { 'content-type': 'application/json', 'x-forwarded-for': '10.0.0.1' },
+    });
+    await dispatcher.close();
+    expect(statusCode).toBe(403);
+  });
+
+  test('its end ends what it let through, with EGRESS_ON_RELOAD=end', async () => {
+    const target = await startTarget((socket) => socket.pipe(socket));
+    const address = `127.0.0.1:${target.port}`;
+    const proxy = await start('EGRESS_ON_RELOAD=end\n');
+    await output(['allow', address, '--for', '3s'], { CONTROL_SOCKET: proxy.socket });
+    const tunnel = await openTunnel(proxy.port, address);
+    await tunnel.send('hello').until('hello');
+    expect(await tunnel.untilEnded()).toBe('ECONNRESET');
+    expect(proxy.cli.lines).toContainEqual(
+      expect.objectContaining({ event: 'timed_allow_end', open_ended: 1 }),
+    );
+  });
+
   test('is not taken by the admin listener', async () => {
     const { cli } = await start('');
     const { admin } = await cli.addresses();
     const answer = await fetch(`http://${admin}/allow`, { method: 'POST', body: '{}' });
-    expect([404, 405]).toContain(answer.status);
+    expect(answer.status).toBe(405);
   });
 });

@@ -84,6 +84,20 @@ describe('what is allowed for a time', () => {
     expect(lines).toEqual([]);
   });
 
+  test('is over when its time is, also where the machine has slept and no timer has run', () => {
+    const { timed, decide } = start();
+    timed.allow(['hf.co'], HALF_AN_HOUR);
+    vi.setSystemTime(Date.now() + HALF_AN_HOUR);
+    expect(decide('hf.co:443')).toBe('deny not_allowed');
+  });
+
+  test('leaves no timer behind', () => {
+    const { timed } = start();
+    timed.allow(['hf.co', 'b.example'], HALF_AN_HOUR);
+    timed.close();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   test('is bounded', () => {
     const { rules, timed } = start();
     const many = Array.from({ length: 100 }, (_, index) => `h${index}.example`);

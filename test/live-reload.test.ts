@@ -66,6 +66,47 @@ describe('after a reload', () => {
     ]);
   });
 
+  test('repeats are not folded over a change of the rules', async () => {
+    const proxy = await startProxy({ EGRESS_ALLOW: 'a.test' });
+    await ask(proxy.port, connectTo('x.test:443'));
+    proxy.reload({ EGRESS_ALLOW: 'b.test' });
+    await ask(proxy.port, connectTo('x.test:443'));
+    const [first, second] = proxy.decisions().map(({ config }) => config);
+    expect(second).toBeDefined();
+    expect(second).not.toBe(first);
+  });
+
+  test('the log has the level of the new configuration, and the reload itself whatever that is', async () => {
+    const proxy = await startProxy({ ADMIN_TOKEN: 'one' });
+    proxy.reload({ ADMIN_TOKEN: 'two', LOG_LEVEL: 'error' });
+    expect(proxy.events('reload')).toHaveLength(1);
+    expect(proxy.texts.join('')).not.toContain('at the next start');
+    await ask(proxy.port, connectTo('x.test:443'));
+    expect(proxy.decisions()).toHaveLength(1);
+    proxy.reload({ ADMIN_TOKEN: 'three', LOG_LEVEL: 'warn' });
+    expect(proxy.texts.join('')).toContain('at the next start');
+  });
+
+  test('report mode warns at once', async () => {
+    const proxy = await startProxy();
+    proxy.reload({ EGRESS_MODE: 'report' });
+    expect(proxy.texts.at(-1)).toContain('EGRESS_MODE=report');
+  });
+
+  test('metrics tell when it was', async () => {
+    const proxy = await startProxy();
+    const read = async () => {
+      const text = await (await fetch(`http://127.0.0.1:${proxy.ports.admin}/metrics`)).text();
+      return Number(
+        /^whisper_proxy_config_last_reload_success_timestamp_seconds (\S+)$/m.exec(text)?.[1],
+      );
+    };
+    const before = await read();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    proxy.reload({});
+    expect(await read()).toBeGreaterThan(before);
+  });
+
   test('what was allowed is logged, or no longer', async () => {
     const target = await startTarget((socket) => socket.end('HTTP/1.1 204 No Content\r\n\r\n'));
     const proxy = await startProxyTo(target.port, { LOG_ALLOWED: 'false' });

@@ -107,7 +107,6 @@ export class DecisionEvents implements DecisionObserver {
 
 /** Adds `GET /events`; without HEAD, which would have no end. */
 export function addEvents(app: FastifyInstance, events: DecisionEvents): void {
-  app.addHook('preClose', async () => events.close());
   app.get('/events', { exposeHeadRoute: false }, async (_request, reply) => {
     if (events.add(reply.raw)) return reply.hijack();
     reply.header('Cache-Control', 'no-store').header('Retry-After', '5');

@@ -1,26 +1,23 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { Snapshot } from '../report/snapshot.ts';
-import { addDecisions } from './decisions.ts';
-import { addEvents, type DecisionEvents } from './events.ts';
 import { guard, SECURITY_HEADERS } from './guard.ts';
-import type { Health } from './health.ts';
 import { addMetrics } from './metrics.ts';
 import { servePage } from './page.ts';
+import { type AdminReaders, addReaders } from './readers.ts';
 import { requireToken } from './token.ts';
 
-export interface AdminOptions {
+const MAX_CONNECTIONS = 64;
+const HEADERS_TIMEOUT_MS = 5_000;
+
+export interface AdminOptions extends AdminReaders {
   /** null: on loopback, where nobody else can connect. */
   token: string | null;
-  health: () => Promise<Health>;
   metrics: Metrics;
-  decisions: () => Snapshot;
-  events: DecisionEvents;
 }
 
 /** The admin listener, not listening yet; it only reads. */
 export function createAdmin(options: AdminOptions): FastifyInstance {
-  const { token, health, metrics, decisions, events } = options;
+  const { token, metrics } = options;
   const app = Fastify({
     forceCloseConnections: true,
     requestTimeout: 10_000,
@@ -31,12 +28,13 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
       reply.raw.writeHead(400, { 'Content-Type': 'application/json; charset=utf-8' }).end(body);
     },
   });
+  // Of those who have no token as well: they must not take the program's descriptors.
+  app.server.maxConnections = MAX_CONNECTIONS;
+  app.server.headersTimeout = HEADERS_TIMEOUT_MS;
   guard(app);
   if (token !== null) requireToken(app, token);
   servePage(app);
-  app.get('/healthz', health);
+  addReaders(app, options);
   addMetrics(app, metrics);
-  addDecisions(app, decisions);
-  addEvents(app, events);
   return app;
 }

@@ -2,8 +2,9 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { Client } from 'undici';
 import { readControlSocket } from '../config/config.ts';
 import { parseDuration, ValueError } from '../config/values.ts';
-import type { AllowAnswer, AllowCommand } from '../live/control.ts';
+import { type AllowAnswer, type AllowCommand, LONGEST_ALLOW_MS } from '../live/control.ts';
 import { parseRule, RuleError } from '../policy/rules.ts';
+import { formatTime } from '../report/times.ts';
 import { exitOn } from './exit.ts';
 
 const TIMEOUT_MS = 3_000;
@@ -58,8 +59,7 @@ async function allow(order: AllowCommand): Promise<void> {
 }
 
 function describe(rules: string[], { until }: AllowAnswer): string {
-  const clock = new Date(until).toTimeString().slice(0, 8);
-  return `allowed until ${clock}: ${rules.join(' ')}\n`;
+  return `allowed until ${formatTime(until, Date.now())}: ${rules.join(' ')}\n`;
 }
 
 function fail(sentence: string): void {
@@ -79,7 +79,7 @@ function checkRule(text: string, command: Command): void {
 /** Checks the time, and leaves it as it is. */
 function parseTime(text: string): string {
   try {
-    parseDuration(text);
+    if (parseDuration(text) > LONGEST_ALLOW_MS) throw new ValueError('it must be at most 24h');
     return text;
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;

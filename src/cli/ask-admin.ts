@@ -1,5 +1,5 @@
-import { type Dispatcher, request } from 'undici';
-import { type Config, readAdmin } from '../config/config.ts';
+import { Agent, type Dispatcher, request } from 'undici';
+import { type Config, readAdmin, readControlSocket } from '../config/config.ts';
 import { formatHostPort } from '../policy/host.ts';
 import { exitOn } from './exit.ts';
 
@@ -8,15 +8,35 @@ type Body = Dispatcher.ResponseData['body'];
 const TIMEOUT_MS = 3_000;
 const ANY: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
-/** The admin listener of the running proxy, as its clients see it. */
+/** What answers questions about the running proxy, as its clients see it. */
 export class AdminClient {
-  /** `host:port`. */
+  /** Where it is, with the variable that says so. */
   readonly where: string;
+  readonly #origin: string;
   readonly #token: string | null;
+  readonly #dispatcher: Dispatcher | null;
 
-  constructor({ listen: { host, port }, token }: Config['admin']) {
-    this.where = formatHostPort(ANY[host] ?? host, port);
+  private constructor(
+    where: string,
+    origin: string,
+    token: string | null,
+    dispatcher: Dispatcher | null,
+  ) {
+    this.where = where;
+    this.#origin = origin;
     this.#token = token;
+    this.#dispatcher = dispatcher;
+  }
+
+  static ofListener({ listen: { host, port }, token }: Config['admin']): AdminClient {
+    const where = formatHostPort(ANY[host] ?? host, port);
+    return new AdminClient(`${where} (ADMIN_LISTEN)`, `http://${where}`, token, null);
+  }
+
+  /** By the control socket: it is there whatever the configuration says of the listener by now. */
+  static ofSocket(socketPath: string): AdminClient {
+    const dispatcher = new Agent({ connect: { socketPath } });
+    return new AdminClient(`${socketPath} (CONTROL_SOCKET)`, 'http://localhost', null, dispatcher);
   }
 
   /**
@@ -25,11 +45,12 @@ export class AdminClient {
    * @throws Error that says why there is no answer, or none of use.
    */
   async get(path: string, silence = TIMEOUT_MS): Promise<Body> {
-    const { statusCode, body } = await request(`http://${this.where}${path}`, {
+    const { statusCode, body } = await request(`${this.#origin}${path}`, {
       headers: this.#token === null ? {} : { authorization: `Bearer ${this.#token}` },
       headersTimeout: TIMEOUT_MS,
       bodyTimeout: silence,
       reset: true,
+      ...(this.#dispatcher === null ? {} : { dispatcher: this.#dispatcher }),
     });
     if (statusCode === 200) return body;
     await body.dump();
@@ -41,10 +62,13 @@ export class AdminClient {
   }
 }
 
-/** The admin listener that the environment and the configuration file name; ends the program if they have a fault. */
+/** The control socket, or else the admin listener that is configured; ends the program if that has a fault. */
 export function adminClient(): AdminClient {
   try {
-    return new AdminClient(readAdmin(process.env));
+    const socket = readControlSocket(process.env);
+    return socket === null
+      ? AdminClient.ofListener(readAdmin(process.env))
+      : AdminClient.ofSocket(socket);
   } catch (error) {
     return exitOn(error);
   }

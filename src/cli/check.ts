@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Config, ConfigError, readConfig } from '../config/config.ts';
+import { createLogger } from '../log/logger.ts';
+import { ClientList } from '../net/client-list.ts';
 import { isOwnAddress } from '../net/own-addresses.ts';
 import { systemResolve } from '../net/resolve.ts';
 import { classifyAddress } from '../policy/addresses.ts';
-import { touchesClient } from '../policy/clients.ts';
 import { decideAddresses, decideTarget, type IsForbidden, type Verdict } from '../policy/decide.ts';
 import { formatHostPort, parseHost } from '../policy/host.ts';
 import { allowLine, explainDenial, ruleFor } from '../policy/remedy.ts';
@@ -69,7 +70,7 @@ async function judge(
   target: Target,
 ): Promise<{ verdict: Verdict; lines: string[] }> {
   const { policy } = config.egress;
-  const isForbidden = forbiddenBy(config);
+  const isForbidden = await forbiddenBy(config);
   const where = formatHostPort(target.host, target.port);
   let verdict = decideTarget(policy, target, isForbidden);
   let addresses: string[] = [];
@@ -112,14 +113,17 @@ function classOf(address: string, port: number, isForbidden: IsForbidden): strin
 }
 
 /** As the running proxy has it, as far as the configuration alone tells. */
-function forbiddenBy({ ingress, egress, admin }: Config): IsForbidden {
+async function forbiddenBy({ ingress, egress, admin }: Config): Promise<IsForbidden> {
+  const clients = new ClientList(egress.clients, systemResolve, createLogger('silent'));
+  // Looks their names up.
+  await clients.allows('0.0.0.0');
+
   const listens = [
     ...[ingress.listen, egress.listen, egress.tlsListen, egress.httpListen],
     ...[egress.dnsListen, admin.listen],
   ];
   const ports = new Set(listens.flatMap((listen) => (listen?.kind === 'tcp' ? [listen.port] : [])));
-  return (address, port) =>
-    touchesClient(egress.clients ?? [], address) || (ports.has(port) && isOwnAddress(address));
+  return (address, port) => clients.includes(address) || (ports.has(port) && isOwnAddress(address));
 }
 
 function summary({ egress: { policy } }: Config): string {

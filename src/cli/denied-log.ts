@@ -1,6 +1,7 @@
+import { readAllowGroups } from '../config/config.ts';
 import { splitLines } from '../report/lines.ts';
 import { type LoggedDecision, readLogLine } from '../report/log-line.ts';
-import { remedyFor, takenGroups } from '../report/remedies.ts';
+import { remedyFor } from '../report/remedies.ts';
 import { formatReport } from '../report/report.ts';
 import { Tally } from '../report/tally.ts';
 import type { DeniedOptions } from './denied.ts';
@@ -18,8 +19,7 @@ export async function reportLog(options: DeniedOptions): Promise<void> {
     tally.add(decision, time, count);
   });
   const tallied = tally.groups();
-  const labels = tallied.flatMap(({ rule }) => (rule === null ? [] : [{ label: rule }]));
-  const known = { policy: null, taken: takenGroups(labels) };
+  const known = { policy: null, taken: readAllowGroups(process.env) };
   const groups = tallied.map((group) => ({ ...group, remedy: remedyFor(group, known) }));
   const report = { groups, source: { lines }, period: since?.text ?? null, all, rules: [] };
   await print(
@@ -29,7 +29,7 @@ export async function reportLog(options: DeniedOptions): Promise<void> {
 
 /** Shows each decision of the log on standard input as it comes. */
 export async function followLog(options: DeniedOptions): Promise<void> {
-  const follower = new Follower(options.json ?? false, new Set());
+  const follower = new Follower(options.json ?? false, readAllowGroups(process.env));
   await readLog(options, (logged) => follower.show(logged));
 }
 

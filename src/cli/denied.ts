@@ -65,7 +65,7 @@ async function askProxy(admin: AdminClient, options: DeniedOptions): Promise<voi
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     process.stderr.write(
-      `whisper-proxy: no decisions from ${admin.where} (ADMIN_LISTEN): ${detail}; see whether it runs (systemctl --user status whisper-proxy), or give its log to whisper-proxy denied -\n`,
+      `whisper-proxy: no decisions from ${admin.where}: ${detail}; see whether it runs (systemctl --user status whisper-proxy), or give its log to whisper-proxy denied -\n`,
     );
     process.exitCode = 1;
   }

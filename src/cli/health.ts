@@ -1,4 +1,5 @@
 import type { Health } from '../admin/health.ts';
+import { formatTime } from '../report/times.ts';
 import { adminClient } from './ask-admin.ts';
 
 /** `whisper-proxy health`: asks the admin listener; exit status 0 if the proxy is well, 1 if not. */
@@ -9,14 +10,13 @@ export async function health(): Promise<void> {
     process.stdout.write(describe((await body.json()) as Health));
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    process.stderr.write(
-      `whisper-proxy: no health from ${admin.where} (ADMIN_LISTEN): ${detail}\n`,
-    );
+    process.stderr.write(`whisper-proxy: no health from ${admin.where}: ${detail}\n`);
     process.exitCode = 1;
   }
 }
 
 function describe({ listeners, upstream, mode, config, timed, warnings }: Health): string {
+  const clock = (time: string) => formatTime(time, Date.now());
   const where = Object.entries(listeners).map(([name, address]) => `${name} ${address}`);
   const state =
     upstream.error === undefined ? upstream.state : `${upstream.state} (${upstream.error})`;
@@ -28,9 +28,4 @@ function describe({ listeners, upstream, mode, config, timed, warnings }: Health
     lines.push(...config.faults.map((fault) => `  ${fault}`));
   }
   return [...lines, ...warnings.map((warning) => `warning: ${warning}`), ''].join('\n');
-}
-
-/** Local time. */
-function clock(time: string): string {
-  return new Date(time).toTimeString().slice(0, 8);
 }

@@ -1,4 +1,5 @@
 import { type Config, ConfigError, readConfig } from '../config/config.ts';
+import type { Fault } from '../config/env-file.ts';
 import { createLogger, endWithoutLog, type Logger } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
 import { systemResolve } from '../net/resolve.ts';
@@ -26,7 +27,7 @@ export async function serve({ local = false }: { local?: boolean }): Promise<voi
       await demoHost?.stop();
     });
     // On a terminal that is closed, it ends.
-    if (!local) reloadOnSignal(sidecar, presets);
+    if (!local) reloadOnSignal(sidecar, config.file);
     const addresses = await sidecar.start();
     if (demoAddress) process.stdout.write(banner(addresses, demoAddress));
     else announce(logger, config, addresses, sidecar.hash);
@@ -69,11 +70,23 @@ function announce(logger: Logger, config: Config, addresses: Addresses, hash: st
   );
 }
 
-/** SIGHUP: the configuration is read again. */
-function reloadOnSignal(sidecar: Sidecar, presets: Record<string, string>): void {
+function vanished(file: string): Fault {
+  return {
+    name: 'CONFIG_FILE',
+    line: null,
+    value: file,
+    message: 'it was there, and is not any more; put it back, or restart to run without it',
+  };
+}
+
+/** SIGHUP: the configuration is read again. @param file the one that was read at the start, or null. */
+function reloadOnSignal(sidecar: Sidecar, file: string | null): void {
   process.on('SIGHUP', () => {
     try {
-      sidecar.apply(readConfig(process.env, presets));
+      const config = readConfig(process.env);
+      // The image starts without one, but one that vanishes is no order to deny everything.
+      if (file !== null && config.file === null) throw new ConfigError([vanished(file)], null);
+      sidecar.apply(config);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       sidecar.reject(error);

@@ -21,7 +21,7 @@ import {
   type Upstream,
   ValueError,
 } from './values.ts';
-import { isRuntime, VARIABLES, type VariableName } from './variables.ts';
+import { isRuntime, RULE_LIST, VARIABLES, type VariableName } from './variables.ts';
 
 /** What the program runs with; frozen, times in milliseconds. */
 export interface Config {
@@ -61,6 +61,9 @@ export interface Config {
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
+/** More are not read either, and a file that is none at all has one a line. */
+const MAX_FAULTS = 50;
+
 /** Every fault of a configuration in one message. */
 export class ConfigError extends Error {
   readonly code = 'BAD_CONFIG';
@@ -71,7 +74,8 @@ export class ConfigError extends Error {
   constructor(faults: readonly Fault[], file: string | null) {
     const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
     const inOrder = [...faults].sort((a, b) => (a.line ?? Infinity) - (b.line ?? Infinity));
-    const messages = inOrder.map((fault) => formatFault(fault, file));
+    const messages = inOrder.slice(0, MAX_FAULTS).map((fault) => formatFault(fault, file));
+    if (faults.length > MAX_FAULTS) messages.push(`and ${faults.length - MAX_FAULTS} more`);
     const lines = messages.map((message) => `  ${message}`);
     super(`the configuration has ${count}, so nothing was started:\n${lines.join('\n')}`);
     this.faults = faults;
@@ -143,6 +147,17 @@ export function readAdmin(env: Environment): Config['admin'] {
 /** Reads where the running program takes commands, or null. @throws ConfigError */
 export function readControlSocket(env: Environment): string | null {
   return readPart(env, controlSocketOf);
+}
+
+/** The groups that have an allow rule in what is configured by now, however faulty the rest is. */
+export function readAllowGroups(env: Environment): Set<string> {
+  const names = [...readSources(env).assignments.keys()];
+  return new Set(
+    names.flatMap((name) => {
+      const [, list, group] = RULE_LIST.exec(name) ?? [];
+      return list === 'ALLOW' && group !== undefined ? [group] : [];
+    }),
+  );
 }
 
 function readPart<Part>(env: Environment, read: (reader: Reader) => Part): Part {
@@ -237,7 +252,7 @@ function checkTogether({ ingress, egress, admin }: Config, { assignments, faults
 function formatFault({ name, line, value, message }: Fault, file: string | null): string {
   const where = line === null ? '' : `${file ?? 'the file'}, line ${line}: `;
   // Misspelt secrets are secrets too, and so are those in a URL.
-  const secret = /token|secret|passw|:\/\/[^/@]*:[^/@]*@/i.test(`${name} ${value}`);
+  const secret = /tok|secret|pass|:\/\/[^/@]*:[^/@]*@/i.test(`${name} ${value}`);
   const shown = value === null || secret ? null : quote(value);
   return `${where}${[name, shown].filter((part) => part !== null).join('=')}: ${message}`;
 }

@@ -1,9 +1,12 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type Assignment, type Fault, parseEnvFile } from './env-file.ts';
 import { isKnown, isOurs, isRuntime } from './variables.ts';
 
 /** Where the image expects the file; there it may be missing, since the environment may say it all. */
 export const DEFAULT_CONFIG_FILE = '/etc/whisper-proxy/whisper-proxy.env';
+
+/** Far more than anybody writes by hand. */
+const MAX_BYTES = 2 ** 20;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -60,7 +63,7 @@ function readConfigFile(path: string): {
   faults: Fault[];
 } {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(readRegularFile(path));
     return { found: true, ...parseEnvFile(text) };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
@@ -71,6 +74,23 @@ function readConfigFile(path: string): {
   }
 }
 
+/**
+ * Reads a file and nothing else: a pipe would block the whole program, which may be running.
+ * @throws Error with a `code`: the system's, EISDIR, ENOTREG, EFBIG.
+ */
+function readRegularFile(path: string): Buffer {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(descriptor);
+    const fault = stat.isDirectory() ? 'EISDIR' : stat.isFile() ? null : 'ENOTREG';
+    const code = fault ?? (stat.size > MAX_BYTES ? 'EFBIG' : null);
+    if (code !== null) throw Object.assign(new Error(code), { code });
+    return readFileSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 function unreadable(code: unknown, path: string): string {
   switch (code) {
     case 'ENOENT':
@@ -78,6 +98,10 @@ function unreadable(code: unknown, path: string): string {
     case 'EACCES':
     case 'EPERM':
       return `it cannot be read; on the host, run chmod 644 on the file and chmod 755 on its folder (in a container the program's user does not own it)`;
+    case 'ENOTREG':
+      return 'it is no regular file; name one';
+    case 'EFBIG':
+      return 'it has more than 1 MiB, which is no configuration; name the right file';
     case 'EISDIR':
       return 'it is a folder; name the file in it';
     case 'ERR_ENCODING_INVALID_ENCODED_DATA':

@@ -74,6 +74,7 @@ export class Admissions {
     if (!(await clients.allows(attempt.client))) return progress.deny(denial('client_not_allowed'));
     const { target, fault } = progress;
     if (target === null) return progress.deny(denial(fault?.reason ?? 'bad_target'), fault?.error);
+    progress.config = this.#options.rules.hash;
     const verdict = decideTarget(this.#options.rules.policy, target, this.#isForbidden);
     if (verdict.decision === 'deny') return progress.deny(verdict);
     const isPlain = attempt.via === 'http' || attempt.via === 'transparent_http';
@@ -144,6 +145,7 @@ export class Admissions {
       address: null,
       client,
       id: newId(),
+      config: this.#options.rules.hash,
     });
     return false;
   }
@@ -156,18 +158,22 @@ export class Admissions {
   ): Promise<Admission> {
     const { controller, clear } = deadline(this.#options.connectTimeout);
     const unsubscribe = attempt.onGone(() => controller.abort(new DialError('ECANCELED')));
+    let final = verdict;
+    const judge = (addresses: string[]) => {
+      progress.config = this.#options.rules.hash;
+      final = this.#judge(target, addresses);
+      return final.decision === 'deny';
+    };
     try {
       const addresses = await this.#resolve(target, controller.signal);
       if ('code' in addresses) {
         return progress.deny(denial('dns_error', verdict.rule), addresses.code);
       }
-      let final = this.#judge(target, addresses);
-      if (final.decision === 'deny') return progress.deny(final);
+      if (judge(addresses)) return progress.deny(final);
       progress.address = addresses[0] ?? null;
       const { socket, address } = await dialAny(addresses, target.port, controller.signal);
       // The rules may have changed since.
-      final = this.#judge(target, addresses);
-      if (final.decision === 'deny') {
+      if (judge(addresses)) {
         socket.destroy();
         return progress.deny(final);
       }
@@ -187,7 +193,7 @@ export class Admissions {
       return passage;
     } catch (error) {
       if (!(error instanceof DialError)) throw error;
-      return progress.deny(denial('connect_failed', verdict.rule), error.code);
+      return progress.deny(denial('connect_failed', final.rule), error.code);
     } finally {
       clear();
       unsubscribe();

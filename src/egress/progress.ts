@@ -28,12 +28,13 @@ export class Progress {
   readonly #attempt: Attempt;
   readonly #log: DecisionLog;
 
-  readonly #rules: RulesInForce;
+  /** Which rules it was last judged by. */
+  config: string;
 
   constructor(attempt: Attempt, log: DecisionLog, rules: RulesInForce) {
     this.#attempt = attempt;
     this.#log = log;
-    this.#rules = rules;
+    this.config = rules.hash;
   }
 
   readTarget(): void {
@@ -60,7 +61,7 @@ export class Progress {
       address,
       client,
       id: newId(),
-      config: this.#rules.hash,
+      config: this.config,
       ...(error === undefined ? {} : { error }),
       ...(final ? { final } : {}),
       ...(ech ? { ech } : {}),

@@ -1,4 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify';
+import { type AdminReaders, addReaders } from '../admin/readers.ts';
 import { parseDuration, ValueError } from '../config/values.ts';
 import { RuleError } from '../policy/rules.ts';
 import { TimedAllowError, type TimedAllows } from './timed-allows.ts';
@@ -17,14 +18,21 @@ export interface AllowAnswer {
 }
 
 /** A day: what is needed longer belongs in the configuration. */
-const LONGEST_MS = 24 * 3_600_000;
+export const LONGEST_ALLOW_MS = 24 * 3_600_000;
 
 /**
  * What takes commands, on a unix socket inside the container: whoever can connect to that can run
- * programs there. Nothing that changes anything has another way in.
+ * programs there. Nothing that changes anything has another way in. It can be read here as well, so
+ * that `health` and `denied` do not depend on a listener that the configuration may have moved.
  */
-export function createControl(timed: TimedAllows): FastifyInstance {
+export function createControl(timed: TimedAllows, readers: AdminReaders): FastifyInstance {
   const app = Fastify({ forceCloseConnections: true, requestTimeout: 10_000 });
+  // Where whisper's own socket lies in a shared folder, it could lead ingress here: that marks what it passes on.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.headers['x-forwarded-for'] === undefined) return;
+    await reply.code(403).send({ error: 'nothing that was passed on is taken here' });
+  });
+  addReaders(app, readers);
   const body = {
     type: 'object',
     required: ['rules', 'for'],
@@ -35,7 +43,7 @@ export function createControl(timed: TimedAllows): FastifyInstance {
   };
   app.post<{ Body: AllowCommand }>('/allow', { schema: { body } }, async ({ body }) => {
     const milliseconds = parseDuration(body.for);
-    if (milliseconds > LONGEST_MS) throw new ValueError('it must be a time of at most 24h');
+    if (milliseconds > LONGEST_ALLOW_MS) throw new ValueError('it must be a time of at most 24h');
     const answer: AllowAnswer = { until: timed.allow(body.rules, milliseconds).toISOString() };
     return answer;
   });

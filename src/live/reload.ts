@@ -2,7 +2,7 @@ import type { Config, ConfigError } from '../config/config.ts';
 import type { Admissions } from '../egress/admission.ts';
 import { crowdLimits } from '../egress/crowd.ts';
 import type { DecisionLog } from '../log/decision-log.ts';
-import type { Logger } from '../log/logger.ts';
+import { type Logger, onRecord } from '../log/logger.ts';
 import type { CrowdLimits } from '../net/crowd.ts';
 import { reset } from '../net/reset.ts';
 import type { RulesInForce } from './rules-in-force.ts';
@@ -32,6 +32,8 @@ export interface ConfigState {
  */
 export class Reload {
   readonly #parts: ReloadParts;
+  /** Changes are on record, whatever LOG_LEVEL is. */
+  readonly #record: Logger;
   #config: Config;
   #loaded = new Date();
   #faults: string[] = [];
@@ -39,6 +41,7 @@ export class Reload {
   constructor(config: Config, parts: ReloadParts) {
     this.#config = config;
     this.#parts = parts;
+    this.#record = onRecord(parts.logger);
   }
 
   get state(): ConfigState {
@@ -58,12 +61,14 @@ export class Reload {
     admissions.maxConnections = config.egress.maxConnections;
     Object.assign(limits, crowdLimits(config.egress.maxConnections));
     rules.replace(config.egress.policy);
-    logger.info(
+    this.#record.info(
       {
         event: 'reload',
         config: rules.hash,
         config_file: config.file,
         mode: config.egress.policy.mode,
+        allow: config.egress.policy.allow.map(({ label }) => label),
+        deny: config.egress.policy.deny.map(({ label }) => label),
         ...difference(labelsOf(before), labelsOf(config)),
         ...this.reconsider(),
       },
@@ -78,7 +83,7 @@ export class Reload {
   /** Leaves the configuration as it is, and tells why. */
   reject(error: ConfigError): void {
     this.#faults = error.messages;
-    this.#parts.logger.error(
+    this.#record.error(
       { event: 'reload', config: this.#parts.rules.hash, faults: error.messages },
       'the configuration has faults, so the one before stays in force',
     );

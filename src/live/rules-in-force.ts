@@ -23,10 +23,15 @@ export class RulesInForce {
   }
 
   get policy(): Policy {
+    const now = Date.now();
+    // A timer stands still while the machine sleeps.
+    if (this.#timed.some(({ until }) => until <= now)) {
+      this.setTimed(this.#timed.filter(({ until }) => until > now));
+    }
     return this.#policy;
   }
 
-  /** Eight hexadecimal digits that stand for the configured rules, mode and limits, in every decision's line. */
+  /** Eight hexadecimal digits that stand for the configured rules, mode and limits on uploads, in the lines of decisions. */
   get hash(): string {
     return this.#hash;
   }

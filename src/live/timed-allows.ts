@@ -1,4 +1,4 @@
-import type { Logger } from '../log/logger.ts';
+import { type Logger, onRecord } from '../log/logger.ts';
 import { parseRule, type Rule } from '../policy/rules.ts';
 import type { RulesInForce, TimedRule } from './rules-in-force.ts';
 
@@ -22,7 +22,8 @@ export class TimedAllows {
   /** @param onEnd called when rules have ended, and no longer count; what it gives is logged. */
   constructor(rules: RulesInForce, logger: Logger, onEnd: () => object) {
     this.#rules = rules;
-    this.#logger = logger;
+    // Who changes what is allowed is on record, whatever LOG_LEVEL is.
+    this.#logger = onRecord(logger);
     this.#onEnd = onEnd;
   }
 

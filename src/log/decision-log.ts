@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Decision, Reason } from '../policy/decide.ts';
 import { LineBudget } from './line-budget.ts';
-import type { Logger } from './logger.ts';
+import { type Logger, onRecord } from './logger.ts';
 import { printable } from './printable.ts';
 
 export const VIAS = ['connect', 'http', 'tls', 'transparent_http', 'dns'] as const;
@@ -114,7 +114,7 @@ export class DecisionLog {
 
   /** @param logger decisions are written whatever its level: LOG_ALLOWED is their switch. */
   constructor(logger: Logger, logAllowed: boolean, observers: readonly DecisionObserver[] = []) {
-    this.#logger = logger.child({}, { level: 'info' });
+    this.#logger = onRecord(logger);
     this.#logAllowed = logAllowed;
     this.#observers = observers;
   }
@@ -241,8 +241,8 @@ export class DecisionLog {
 }
 
 function foldKey(record: DecisionRecord): string {
-  const { event, client, via, host, port, decision, reason, sni } = record;
-  return JSON.stringify([event, client, via, host, port, decision, reason, sni]);
+  const { event, client, via, host, port, decision, reason, rule, sni, config } = record;
+  return JSON.stringify([event, client, via, host, port, decision, reason, rule, sni, config]);
 }
 
 function add(fold: Fold, repeated: number, totals: EndTotals | null): void {

@@ -20,6 +20,14 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
   );
 }
 
+/** A logger for what must be on record, whatever LOG_LEVEL is now and after a reload. */
+export function onRecord(logger: Logger): Logger {
+  const record = logger.child({}, { level: 'trace' });
+  // A second time: a child whose level is never changed would go along with its parent's.
+  record.level = 'info';
+  return record;
+}
+
 /** pino goes on without a log when its reader has gone; we do not: what is not logged is not done. */
 function standardOutput(): DestinationStream {
   const destination = pino.destination({ fd: 1, sync: true });

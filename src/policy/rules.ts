@@ -166,7 +166,8 @@ function networkMatch(
 /** A name as a rule may write it, IDN included, in the form that targets have. */
 function canonicalName(text: string): string | null {
   // Invisible characters vanish in the conversion: the rule would not be what it looks like.
-  if (/\p{Cf}/u.test(text)) return null;
+  // So do line breaks, and what a URL has other uses for.
+  if (/\p{Cf}|[\s%#?\\@/]/u.test(text)) return null;
   const ascii = /^[\x21-\x7e]*$/.test(text) ? text : domainToASCII(text);
   const parsed = parseHost(ascii);
   return parsed?.kind === 'name' ? parsed.host : null;

@@ -39,7 +39,9 @@ export function takenGroups(rules: readonly { label: string }[]): Set<string> {
  */
 export function remedyFor(group: Readonly<TalliedGroup>, known: Known): Remedy | null {
   if (group.decision === 'allow') return null;
-  const noise = group.event === 'egress' && group.host !== null ? explainNoise(group.host) : null;
+  const isUsual = group.decision === 'deny' && [null, 80, HTTPS].includes(group.port);
+  const noise =
+    group.event === 'egress' && isUsual && group.host !== null ? explainNoise(group.host) : null;
   if (noise !== null) return { line: null, text: noise, noise: true };
   const text = allowedByNow(group, known.policy);
   if (text !== null) return { line: null, text, noise: false };

@@ -1,4 +1,4 @@
-/** @import { Health } from '../server.ts' */
+/** @import { Health } from '../health.ts' */
 /** @import { Snapshot } from '../../report/snapshot.ts' */
 
 /** @typedef {'live' | 'lost' | 'refused'} State */
@@ -26,6 +26,8 @@ export class Live {
   #stream;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #refresh;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #again;
   #refreshed = 0;
 
   /** @param {Listener} listener */
@@ -40,6 +42,7 @@ export class Live {
 
   async #connect() {
     if (!(await this.#load('with health'))) return;
+    this.#stream?.close();
     const stream = new EventSource('/events');
     this.#stream = stream;
     stream.onopen = () => {
@@ -57,7 +60,11 @@ export class Live {
   #lose(state) {
     this.#stream?.close();
     this.#listener.state(state);
-    setTimeout(() => this.#connect(), AGAIN_MS);
+    // Once, however many of its requests fail: each stream takes a place at the proxy.
+    this.#again ??= setTimeout(() => {
+      this.#again = undefined;
+      this.#connect();
+    }, AGAIN_MS);
   }
 
   #refreshSoon() {

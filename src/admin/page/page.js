@@ -4,7 +4,7 @@ import { Live } from './live.js';
 import { drawPlot } from './plot.js';
 import { showRules } from './rules.js';
 
-/** @import { Health } from '../server.ts' */
+/** @import { Health } from '../health.ts' */
 /** @import { Snapshot } from '../../report/snapshot.ts' */
 /** @import { State } from './live.js' */
 
@@ -42,7 +42,7 @@ function showSnapshot(snapshot) {
 }
 
 /** @param {Health} health */
-function showHealth({ mode, upstream, listeners, warnings }) {
+function showHealth({ mode, upstream, listeners, config, warnings }) {
   const shown = find('#mode');
   shown.dataset.mode = mode;
   setText(shown, mode);
@@ -51,8 +51,10 @@ function showHealth({ mode, upstream, listeners, warnings }) {
   setText(find('#whisper'), `${state} (${upstream.address})`);
   describe(find('#listeners'), Object.entries(listeners));
   const list = find('#warnings');
-  list.hidden = warnings.length === 0;
-  list.replaceChildren(...warnings.map((warning) => create('li', 'warning', warning)));
+  const faults = config.faults.map((fault) => `not in force, since it has a fault: ${fault}`);
+  const all = [...faults, ...warnings];
+  list.hidden = all.length === 0;
+  list.replaceChildren(...all.map((warning) => create('li', 'warning', warning)));
 }
 
 const connection = new Connection();
