@@ -54,8 +54,6 @@ export class DecisionEvents implements DecisionObserver {
     }
   }
 
-  ended(): void {}
-
   /**
    * Takes a response for a reader, until one of the two goes away.
    * @returns false if there is no place for it.

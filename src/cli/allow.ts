@@ -6,9 +6,9 @@ import { type AllowAnswer, type AllowCommand, LONGEST_ALLOW_MS } from '../live/c
 import { parseRule, RuleError } from '../policy/rules.ts';
 import { formatTime } from '../report/times.ts';
 import { exitOn } from './exit.ts';
+import { exitOnUsage } from './usage.ts';
 
 const TIMEOUT_MS = 3_000;
-const USAGE_STATUS = 2;
 
 const HELP = `
 A rule is written as in EGRESS_ALLOW: huggingface.co, *.hf.co, example.org:80. Deny rules win over it. It is gone
@@ -24,7 +24,7 @@ export function addAllow(program: Command): void {
     .argument('<rule...>', 'what to allow')
     .requiredOption('--for <time>', 'how long, up to 24h, as in 30m', parseTime)
     .addHelpText('after', HELP)
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE_STATUS))
+    .exitOverride(exitOnUsage)
     .action(async (texts: string[], { for: time }: { for: string }, command: Command) => {
       for (const text of texts) checkRule(text, command);
       await allow({ rules: texts, for: time });

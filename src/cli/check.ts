@@ -10,8 +10,8 @@ import { formatHostPort, parseHost } from '../policy/host.ts';
 import { allowLine, explainDenial, ruleFor } from '../policy/remedy.ts';
 import { parsePort, type Target } from '../policy/target.ts';
 import { takenGroups } from '../report/remedies.ts';
+import { exitOnUsage } from './usage.ts';
 
-const USAGE_STATUS = 2;
 /** EX_CONFIG of sysexits(3), as `serve` has it. */
 const CONFIG_STATUS = 78;
 const HTTPS = 443;
@@ -40,7 +40,7 @@ export function addCheck(program: Command): void {
     .option('--env-file <file>', 'another configuration file than the one of the proxy')
     .option('--config [file]', 'only see whether the configuration has faults')
     .addHelpText('after', HELP)
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE_STATUS))
+    .exitOverride(exitOnUsage)
     .action((targets: Target[], options: CheckOptions, command: Command) =>
       check(targets, options, command),
     );

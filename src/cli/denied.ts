@@ -6,9 +6,8 @@ import { type AdminClient, adminClient } from './ask-admin.ts';
 import { followProxy } from './denied-follow.ts';
 import { followLog, reportLog } from './denied-log.ts';
 import { endWithReader, outputLook, print } from './terminal.ts';
+import { exitOnUsage } from './usage.ts';
 
-/** EX_USAGE of sysexits(3) is 64, but 2 is what shells and most tools say. */
-const USAGE_STATUS = 2;
 const DAY_MS = 86_400_000;
 
 const HELP = `
@@ -48,7 +47,7 @@ export function addDenied(program: Command): void {
     .option('--json', 'one JSON document instead of the table')
     .addHelpText('after', HELP)
     .showHelpAfterError('See whisper-proxy denied --help.')
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE_STATUS))
+    .exitOverride(exitOnUsage)
     .action(denied);
 }
 

@@ -15,9 +15,7 @@ import { type Allowed, type Also, PROXY, type Targets, WHISPER } from '../verify
 import { readVantage, VantageError } from '../verify/vantage.ts';
 import { vispProbes } from '../verify/visp-probes.ts';
 import { workingProxyProbes } from '../verify/working-probes.ts';
-
-/** EX_USAGE of sysexits(3) is 64, but 2 is what shells and most tools say. */
-const USAGE_STATUS = 2;
+import { exitOnUsage } from './usage.ts';
 
 const HELP = `
 Run it where whisper runs, and as whisper runs:
@@ -76,7 +74,7 @@ export function addVerify(program: Command): void {
     .option('--ingress-allowed', 'INGRESS_CLIENTS names this container; from visp-net only')
     .addHelpText('after', HELP)
     .showHelpAfterError('See whisper-proxy verify --help.')
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : USAGE_STATUS))
+    .exitOverride(exitOnUsage)
     .action((options: VerifyOptions, command: Command) => verify(options, command));
 }
 

@@ -67,7 +67,7 @@ export interface DecisionObserver {
   decided(record: DecisionRecord, totals: EndTotals | null): void;
   /** @param totals tells what the connection has carried so far. */
   opened?(record: DecisionRecord, totals: () => EndTotals): void;
-  ended(record: DecisionRecord, totals: EndTotals): void;
+  ended?(record: DecisionRecord, totals: EndTotals): void;
 }
 
 interface Fold {
@@ -156,7 +156,7 @@ export class DecisionLog {
 
   /** Records the end of a connection that was let through. */
   end({ record, place }: Recorded, totals: EndTotals): void {
-    for (const observer of this.#observers) observer.ended(record, totals);
+    for (const observer of this.#observers) observer.ended?.(record, totals);
     this.#recordEnd(record, place, totals);
     this.#open -= 1;
     if (this.#open === 0) this.#onNoneOpen?.();

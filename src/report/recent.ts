@@ -31,8 +31,6 @@ export class RecentDecisions implements DecisionObserver {
     if (record.event === 'egress') this.#minutes.count(record.decision, now);
   }
 
-  ended(): void {}
-
   /** All of it as it is now, with what could be done about each denial under the rules in force. */
   snapshot(): Snapshot {
     const { hash, policy } = this.#rules;
