@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { startProxy } from './helpers/proxy.ts';
 import { ask, RawClient } from './helpers/raw-client.ts';
 
-const TOKEN = 'correct-horse-battery-staple';
+const TOKEN = 'correct-horse+battery/staple';
 
 /** A request line and fields as the admin listener gets them. */
 function request(line: string, fields: Record<string, string> = {}): string {
@@ -221,7 +221,8 @@ describe('ADMIN_TOKEN', () => {
     await signIn(ports.admin);
     await ask(ports.admin, request('GET /?token=wrong'));
     await ask(ports.admin, request('GET /healthz', { Authorization: `Bearer ${TOKEN}` }));
-    expect(texts.join('')).not.toMatch(new RegExp(`${TOKEN}|wrong|[0-9a-f]{64}`));
+    expect(texts.join('')).not.toContain(TOKEN);
+    expect(texts.join('')).not.toMatch(/wrong|[0-9a-f]{64}/);
   });
 });
 

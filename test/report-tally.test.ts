@@ -113,6 +113,14 @@ describe('too many groups', () => {
   });
 });
 
+test('those without a host are kept by reason alone, whatever else a line of theirs says', () => {
+  const tally = new Tally();
+  for (let port = 1; port <= 1000; port += 1) {
+    tally.add({ ...DENIED, host: null, port, rule: `r${port}` }, at(1));
+  }
+  expect(tally.groups()).toMatchObject([{ host: null, port: null, rule: null, count: 1000 }]);
+});
+
 test('what was handed out does not change with what comes later', () => {
   const tally = new Tally();
   tally.add(DENIED, at(1));

@@ -35,8 +35,9 @@ function passIn(cookie = ''): string {
 
 /** The token of `/?token=`; no other path takes one. */
 function tokenInUrl({ url }: FastifyRequest): string | null {
-  const [path, query] = url.split('?', 2);
-  return path === '/' ? new URLSearchParams(query).get('token') : null;
+  const [path, query = ''] = url.split('?', 2);
+  // A + is one of a token's own characters, and no space here.
+  return path === '/' ? new URLSearchParams(query.replaceAll('+', '%2B')).get('token') : null;
 }
 
 function isBearer(authorization: string | undefined, token: string): boolean {

@@ -30,7 +30,10 @@ export class Tally {
    */
   add(decision: Tallied, time: string, count = 1): Readonly<TalliedGroup> {
     const group = groupOf(decision, time, count);
-    return group.host === null ? merge(this.#merged, group) : this.#keep(group);
+    // Lines that are not from our own program may have all kinds of rules and ports there.
+    return group.host === null
+      ? merge(this.#merged, { ...group, rule: null, port: null })
+      : this.#keep(group);
   }
 
   /** Every group, the last in time first. */
