@@ -135,6 +135,46 @@ describe.skipIf(hasNoBrowser)(
       await untilShown(page, 'after.example:443');
     });
 
+    test('holds one stream of events, however often and wherever it breaks', async () => {
+      let proxy = await startProxy();
+      const { page } = await open(urlOf(proxy));
+      await untilLive(page);
+      await page.evaluate(() => {
+        const streams: EventSource[] = [];
+        const Real = EventSource;
+        window.EventSource = class extends Real {
+          constructor(url: string | URL) {
+            super(url);
+            streams.push(this);
+          }
+        };
+        Object.assign(window, { streams });
+      });
+      for (const host of ['one.example', 'two.example', 'three.example']) {
+        // The stream breaks while a request is under way, which fails only after that.
+        await page.route('**/decisions', async (route) => {
+          await page.locator('#connection:not([data-state=live])').waitFor();
+          await route.abort();
+        });
+        const asked = page.waitForRequest('**/decisions');
+        await request(proxy, `${host}:443`);
+        await asked;
+        await proxy.stop();
+        await page.locator('#connection:not([data-state=live])').waitFor();
+        await page.unroute('**/decisions');
+        proxy = await startProxy({ ADMIN_LISTEN: `127.0.0.1:${proxy.ports.admin}` });
+        await untilLive(page);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      const held = await page.evaluate(
+        () =>
+          (window as unknown as { streams: EventSource[] }).streams.filter(
+            ({ readyState }) => readyState !== EventSource.CLOSED,
+          ).length,
+      );
+      expect(held).toBe(1);
+    }, 40_000);
+
     test('takes the token once, and tells when it is another', async () => {
       const proxy = await startProxy({ ADMIN_TOKEN: 'one' });
       const url = urlOf(proxy);
