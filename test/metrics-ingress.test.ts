@@ -56,6 +56,20 @@ test('requests are counted by method and status', async () => {
   });
 });
 
+test('connections are counted, and no longer as open when they have ended', async () => {
+  const { ports } = await startBefore((_, response) => response.end());
+  const counts = async () => {
+    const scraped = await scrape(ports.admin);
+    return ['connections_total', 'open_connections'].map((name) =>
+      scraped.sum(`whisper_proxy_ingress_${name}`),
+    );
+  };
+  const sockets = [open(ports.ingress), open(ports.ingress)];
+  await expect.poll(counts).toEqual([2, 2]);
+  sockets[0]?.destroy();
+  await expect.poll(counts).toEqual([2, 1]);
+});
+
 test('a request is in flight until it is over, and its duration is in seconds', async () => {
   const answered: (() => void)[] = [];
   const { ports, origin } = await startBefore((_request, response) => {

@@ -32,6 +32,8 @@ export class IngressMetrics implements IngressObserver {
   readonly #durations: Histogram<'method' | 'status_class'>;
   readonly #inFlight: Gauge;
   readonly #webSockets: Gauge;
+  readonly #connections: Counter;
+  readonly #openConnections: Gauge;
   readonly #bytes: LiveBytes<never>;
 
   constructor(registry: Registry) {
@@ -59,6 +61,16 @@ export class IngressMetrics implements IngressObserver {
       help: 'WebSockets to whisper that are open now.',
       registers,
     });
+    this.#connections = new Counter({
+      name: 'whisper_proxy_ingress_connections_total',
+      help: 'Connections that ingress has accepted, those of strangers included.',
+      registers,
+    });
+    this.#openConnections = new Gauge({
+      name: 'whisper_proxy_ingress_open_connections',
+      help: 'Connections of clients that are open now.',
+      registers,
+    });
     const bytes = new Counter({
       name: 'whisper_proxy_ingress_bytes_total',
       help: 'Bytes on connections of clients, open ones included: in from them, out to them.',
@@ -77,7 +89,12 @@ export class IngressMetrics implements IngressObserver {
 
   connected(socket: Socket): void {
     this.#bytes.open(socket, {}, () => ({ in: socket.bytesRead, out: socket.bytesWritten }));
-    socket.once('close', () => this.#bytes.end(socket));
+    this.#connections.inc();
+    this.#openConnections.inc();
+    socket.once('close', () => {
+      this.#openConnections.dec();
+      this.#bytes.end(socket);
+    });
   }
 
   requestBegan(): void {
