@@ -1,22 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { DecisionLog, type DecisionRecord } from '../src/log/decision-log.ts';
 import { createLogger } from '../src/log/logger.ts';
+import { DENIED as RECORD } from './helpers/decisions.ts';
 
 type Line = Record<string, unknown>;
 
-const RECORD: DecisionRecord = {
-  event: 'egress',
-  decision: 'deny',
-  reason: 'not_allowed',
-  rule: null,
-  via: 'connect',
-  method: 'CONNECT',
-  host: 'hf.co',
-  port: 443,
-  address: null,
-  client: '10.89.77.3',
-  id: 'a1',
-};
 const ALLOWED: DecisionRecord = { ...RECORD, decision: 'allow', reason: null, rule: 'hf.co' };
 const TOTALS = { bytes_out: 10, bytes_in: 20, duration_ms: 30 };
 

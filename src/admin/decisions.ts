@@ -3,8 +3,5 @@ import type { Snapshot } from '../report/snapshot.ts';
 
 /** Adds `GET /decisions`: what the program remembers of its decisions. */
 export function addDecisions(app: FastifyInstance, snapshot: () => Snapshot): void {
-  app.get('/decisions', async (_request, reply) => {
-    reply.header('Cache-Control', 'no-store');
-    return snapshot();
-  });
+  app.get('/decisions', async () => snapshot());
 }

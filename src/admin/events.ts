@@ -66,7 +66,6 @@ export class DecisionEvents implements DecisionObserver {
     response.on('error', () => response.destroy());
     response.writeHead(200, {
       'Content-Type': 'text/event-stream',
-      'Cache-Control': 'no-store',
     });
     // Without a first byte the reader would not know that it is heard.
     response.write(': decisions\n\n');
@@ -107,7 +106,7 @@ export class DecisionEvents implements DecisionObserver {
 export function addEvents(app: FastifyInstance, events: DecisionEvents): void {
   app.get('/events', { exposeHeadRoute: false }, async (_request, reply) => {
     if (events.add(reply.raw)) return reply.hijack();
-    reply.header('Cache-Control', 'no-store').header('Retry-After', '5');
+    reply.header('Retry-After', '5');
     return reply.code(503).send({ error: `no more than ${READERS} can read at once` });
   });
 }

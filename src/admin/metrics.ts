@@ -4,7 +4,7 @@ import type { Metrics } from '../metrics/metrics.ts';
 /** Adds `GET /metrics`, for Prometheus. */
 export function addMetrics(app: FastifyInstance, metrics: Metrics): void {
   app.get('/metrics', async (_request, reply) => {
-    reply.header('Cache-Control', 'no-store').type(metrics.contentType);
+    reply.type(metrics.contentType);
     return metrics.expose();
   });
 }

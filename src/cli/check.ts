@@ -5,15 +5,20 @@ import { ClientList } from '../net/client-list.ts';
 import { isOwnAddress } from '../net/own-addresses.ts';
 import { systemResolve } from '../net/resolve.ts';
 import { classifyAddress } from '../policy/addresses.ts';
-import { decideAddresses, decideTarget, type IsForbidden, type Verdict } from '../policy/decide.ts';
+import {
+  decide,
+  decideTarget,
+  type IsForbidden,
+  type Policy,
+  type Verdict,
+} from '../policy/decide.ts';
 import { formatHostPort, parseHost } from '../policy/host.ts';
 import { allowLine, explainDenial, ruleFor } from '../policy/remedy.ts';
 import { parsePort, type Target } from '../policy/target.ts';
 import { takenGroups } from '../report/remedies.ts';
+import { EX_CONFIG } from './exit.ts';
 import { exitOnUsage } from './usage.ts';
 
-/** EX_CONFIG of sysexits(3), as `serve` has it. */
-const CONFIG_STATUS = 78;
 const HTTPS = 443;
 /** What a file alone, away from the container, does not say. */
 const PRESETS = { UPSTREAM: 'http://whisper-gate:7860' };
@@ -57,8 +62,9 @@ async function check(targets: Target[], options: CheckOptions, command: Command)
     process.stdout.write(`${config.file ?? 'the environment'} has no faults: ${summary(config)}\n`);
     return;
   }
+  const isForbidden = await forbiddenBy(config);
   for (const target of targets) {
-    const { verdict, lines } = await judge(config, target);
+    const { verdict, lines } = await judge(config.egress.policy, target, isForbidden);
     process.stdout.write(`${lines.join('\n')}\n`);
     if (verdict.decision === 'deny') process.exitCode = 1;
   }
@@ -66,20 +72,17 @@ async function check(targets: Target[], options: CheckOptions, command: Command)
 
 /** What would become of a target, and the lines that tell it. */
 async function judge(
-  config: Config,
+  policy: Policy,
   target: Target,
+  isForbidden: IsForbidden,
 ): Promise<{ verdict: Verdict; lines: string[] }> {
-  const { policy } = config.egress;
-  const isForbidden = await forbiddenBy(config);
   const where = formatHostPort(target.host, target.port);
   let verdict = decideTarget(policy, target, isForbidden);
   let addresses: string[] = [];
   let trouble: string | null = null;
   try {
     addresses = target.kind === 'address' ? [target.host] : await systemResolve(target.host);
-    if (verdict.decision !== 'deny') {
-      verdict = decideAddresses(policy, verdict, addresses, target.port, isForbidden);
-    }
+    verdict = decide(policy, target, addresses, isForbidden);
   } catch (error) {
     trouble = `it cannot be looked up here (${(error as NodeJS.ErrnoException).code})`;
     if (verdict.decision !== 'deny')
@@ -139,7 +142,7 @@ function readOrExit(file: string | undefined): Config {
     if (!(error instanceof ConfigError)) throw error;
     const lines = error.messages.map((message) => `  ${message}`);
     process.stderr.write(`whisper-proxy: the configuration has faults:\n${lines.join('\n')}\n`);
-    process.exit(CONFIG_STATUS);
+    process.exit(EX_CONFIG);
   }
 }
 

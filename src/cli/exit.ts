@@ -2,7 +2,7 @@ import { ConfigError } from '../config/config.ts';
 import { ListenError } from '../net/listener.ts';
 
 /** EX_CONFIG of sysexits(3). */
-const EX_CONFIG = 78;
+export const EX_CONFIG = 78;
 
 /**
  * Ends the program on an error that a person can mend, with one message and the fitting status.

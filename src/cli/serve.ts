@@ -27,7 +27,7 @@ export async function serve({ local = false }: { local?: boolean }): Promise<voi
       await demoHost?.stop();
     });
     // On a terminal that is closed, it ends.
-    if (!local) reloadOnSignal(sidecar, config.file);
+    if (!local) reloadOnSignal(sidecar, config);
     const addresses = await sidecar.start();
     if (demoAddress) process.stdout.write(banner(addresses, demoAddress));
     else announce(logger, config, addresses, sidecar.hash);
@@ -79,14 +79,16 @@ function vanished(file: string): Fault {
   };
 }
 
-/** SIGHUP: the configuration is read again. @param file the one that was read at the start, or null. */
-function reloadOnSignal(sidecar: Sidecar, file: string | null): void {
+/** SIGHUP: the configuration is read again. @param first the one that was read at the start. */
+function reloadOnSignal(sidecar: Sidecar, first: Config): void {
+  let { file } = first;
   process.on('SIGHUP', () => {
     try {
       const config = readConfig(process.env);
       // The image starts without one, but one that vanishes is no order to deny everything.
       if (file !== null && config.file === null) throw new ConfigError([vanished(file)], null);
       sidecar.apply(config);
+      file = config.file;
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       sidecar.reject(error);

@@ -1,9 +1,9 @@
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import type { TcpAddress } from '../config/values.ts';
 import { peerAddress } from '../net/client-list.ts';
-import { listenError } from '../net/listener.ts';
+import { Listener, listenError } from '../net/listener.ts';
 import { createRespond, type NameServerOptions, type Respond } from './lookups.ts';
 import { serveStream } from './stream.ts';
 
@@ -16,8 +16,7 @@ const FREE_PORT_TRIES = 5;
 export class NameServer {
   readonly #respond: Respond;
   readonly #admitClient: NameServerOptions['admitClient'];
-  readonly #connections = new Set<Socket>();
-  #tcp: Server | null = null;
+  #tcp: Listener | null = null;
   #udp: UdpSocket | null = null;
   #waiting = 0;
 
@@ -36,12 +35,12 @@ export class NameServer {
     // The port that the system chooses for TCP may be taken for UDP.
     for (let tries = address.port === 0 ? FREE_PORT_TRIES : 1; ; tries -= 1) {
       try {
-        const port = await this.#listenTcp(address);
-        await this.#listenUdp({ ...address, port });
-        return { ...address, port };
+        const bound = await this.#listenTcp(address, variable);
+        await this.#listenUdp(bound, variable);
+        return bound;
       } catch (error) {
         await this.stop();
-        if (tries === 1) throw listenError(error, address, variable);
+        if (tries === 1) throw error;
       }
     }
   }
@@ -51,34 +50,30 @@ export class NameServer {
     const [tcp, udp] = [this.#tcp, this.#udp];
     this.#tcp = null;
     this.#udp = null;
-    for (const socket of this.#connections) socket.destroy();
-    await Promise.all([
-      tcp && new Promise((resolve) => tcp.close(resolve)),
-      udp && new Promise<void>((resolve) => udp.close(resolve)),
-    ]);
+    await Promise.all([tcp?.stop(0), udp && new Promise<void>((resolve) => udp.close(resolve))]);
   }
 
-  async #listenTcp({ host, port }: TcpAddress): Promise<number> {
+  #listenTcp(address: TcpAddress, variable: string): Promise<TcpAddress> {
     // Who has said everything, and closes its half, still gets its answers.
     const server = createServer(
       { allowHalfOpen: true, noDelay: true },
       (socket) => void this.#serve(socket),
     );
     server.maxConnections = MAX_CONNECTIONS;
-    this.#tcp = server;
-    server.listen({ host, port });
-    await once(server, 'listening');
     // A connection that could not be accepted concerns nobody but its client.
     server.on('error', () => undefined);
-    return (server.address() as AddressInfo).port;
+    this.#tcp = new Listener(server);
+    return this.#tcp.listen(address, variable);
   }
 
-  async #listenUdp({ host, port }: TcpAddress): Promise<void> {
+  async #listenUdp(address: TcpAddress, variable: string): Promise<void> {
     const socket = createSocket('udp4');
     this.#udp = socket;
     socket.on('message', (message, remote) => void this.#receive(socket, message, remote));
-    socket.bind({ address: host, port });
-    await once(socket, 'listening');
+    socket.bind({ address: address.host, port: address.port });
+    await once(socket, 'listening').catch((error: unknown) => {
+      throw listenError(error, address, variable);
+    });
     // What could not be received is lost, which datagrams may be.
     socket.on('error', () => undefined);
   }
@@ -91,8 +86,6 @@ export class NameServer {
       return;
     }
     const client = peerAddress(socket.remoteAddress);
-    this.#connections.add(socket);
-    socket.once('close', () => this.#connections.delete(socket));
     // A stranger must not take the place of those who may ask.
     if (!(await this.#admitClient(client))) {
       socket.destroy();

@@ -5,7 +5,7 @@ import type { ClientList } from '../net/client-list.ts';
 import { DialError, deadline, dialAny } from '../net/dial.ts';
 import type { Resolve } from '../net/resolve.ts';
 import {
-  decideAddresses,
+  decide,
   decideLookup,
   decideTarget,
   type IsForbidden,
@@ -15,6 +15,7 @@ import {
 import { type Host, parseHost } from '../policy/host.ts';
 import { needsServerName, type Target } from '../policy/target.ts';
 import type { Attempt } from './attempt.ts';
+import { unheard } from './crowd.ts';
 import { Passage } from './passage.ts';
 import { Progress, type Refusal } from './progress.ts';
 
@@ -133,20 +134,8 @@ export class Admissions {
    */
   async admitClient(via: Via, client: string | null): Promise<boolean> {
     if (await this.#options.clients.allows(client)) return true;
-    this.#options.log.decide({
-      event: 'egress',
-      decision: 'deny',
-      reason: 'client_not_allowed',
-      rule: null,
-      via,
-      method: null,
-      host: null,
-      port: null,
-      address: null,
-      client,
-      id: newId(),
-      config: this.#options.rules.hash,
-    });
+    const denied = unheard('client_not_allowed', via, client);
+    this.#options.log.decide({ ...denied, config: this.#options.rules.hash });
     return false;
   }
 
@@ -201,11 +190,8 @@ export class Admissions {
   }
 
   /** The whole decision about a target with the addresses that it has, by the rules now in force. */
-  #judge(target: Target, addresses: string[]): Verdict {
-    const { policy } = this.#options.rules;
-    const verdict = decideTarget(policy, target, this.#isForbidden);
-    if (verdict.decision === 'deny') return verdict;
-    return decideAddresses(policy, verdict, addresses, target.port, this.#isForbidden);
+  #judge(target: Target, addresses: readonly string[]): Verdict {
+    return decide(this.#options.rules.policy, target, addresses, this.#isForbidden);
   }
 
   async #resolve(target: Target, signal: AbortSignal): Promise<string[] | { code: string }> {

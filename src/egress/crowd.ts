@@ -1,7 +1,8 @@
 import type { Server } from 'node:net';
-import { type DecisionLog, newId, type Via } from '../log/decision-log.ts';
+import { type DecisionLog, type DecisionRecord, newId, type Via } from '../log/decision-log.ts';
 import type { ClientList } from '../net/client-list.ts';
 import { type CrowdLimits, limitCrowd } from '../net/crowd.ts';
+import type { Reason } from '../policy/decide.ts';
 
 /** Connections beyond the limit that are still told so, before they are dropped unheard. */
 const REFUSED_AT_ONCE = 64;
@@ -28,18 +29,23 @@ export function limitConnections(
   via: Via,
 ): void {
   limitCrowd(server, clients, limits, (client, isKnown) => {
-    log.decide({
-      event: 'egress',
-      decision: 'deny',
-      reason: isKnown ? 'too_many_connections' : 'client_not_allowed',
-      rule: null,
-      via,
-      method: null,
-      host: null,
-      port: null,
-      address: null,
-      client,
-      id: newId(),
-    });
+    log.decide(unheard(isKnown ? 'too_many_connections' : 'client_not_allowed', via, client));
   });
+}
+
+/** The record of a connection that ends before anything on it was heard. */
+export function unheard(reason: Reason, via: Via, client: string | null): DecisionRecord {
+  return {
+    event: 'egress',
+    decision: 'deny',
+    reason,
+    rule: null,
+    via,
+    method: null,
+    host: null,
+    port: null,
+    address: null,
+    client,
+    id: newId(),
+  };
 }

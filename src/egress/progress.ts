@@ -25,11 +25,10 @@ export class Progress {
   address: string | null = null;
   /** What is wrong with the target, where it could not be read. */
   fault: TargetError | null = null;
-  readonly #attempt: Attempt;
-  readonly #log: DecisionLog;
-
   /** Which rules it was last judged by. */
   config: string;
+  readonly #attempt: Attempt;
+  readonly #log: DecisionLog;
 
   constructor(attempt: Attempt, log: DecisionLog, rules: RulesInForce) {
     this.#attempt = attempt;

@@ -1,4 +1,5 @@
 import { type Logger, onRecord } from '../log/logger.ts';
+import { textOf } from '../policy/remedy.ts';
 import { parseRule, type Rule } from '../policy/rules.ts';
 import type { RulesInForce, TimedRule } from './rules-in-force.ts';
 
@@ -76,5 +77,5 @@ export class TimedAllows {
 }
 
 function textsOf(timed: Iterable<Pick<TimedRule, 'rule'>>): string[] {
-  return [...timed].map(({ rule }) => rule.label.slice(TIMED_GROUP.length + 1));
+  return [...timed].map(({ rule }) => textOf(rule.label));
 }

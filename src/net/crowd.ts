@@ -28,7 +28,10 @@ export function limitCrowd(
     server.maxConnections = limits.known + limits.strangers + MAX_UNKNOWN;
   };
   bound();
-  server.on('drop', (data) => onDrop(peerAddress(data?.remoteAddress), false));
+  server.on('drop', async (data) => {
+    const address = peerAddress(data?.remoteAddress);
+    onDrop(address, await clients.allows(address));
+  });
   server.on('connection', async (socket: Socket) => {
     bound();
     const address = peerAddress(socket.remoteAddress);

@@ -58,15 +58,17 @@ export class Listener {
 
   /**
    * Stops accepting, lets what runs finish, and ends what still runs after that.
-   * @param timeout milliseconds.
+   * @param timeout milliseconds; 0: at once.
    */
   async stop(timeout: number): Promise<void> {
     if (!this.#server.listening) return;
     const closed = new Promise((resolve) => this.#server.close(resolve));
     const idle = setInterval(() => this.#server.closeIdleConnections?.(), IDLE_CHECK_MS);
-    const end = setTimeout(() => {
+    const endAll = () => {
       for (const socket of this.#sockets) socket.destroy();
-    }, timeout);
+    };
+    if (timeout === 0) endAll();
+    const end = setTimeout(endAll, timeout);
     await closed;
     clearInterval(idle);
     clearTimeout(end);

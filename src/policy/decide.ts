@@ -85,6 +85,21 @@ export function decideLookup(policy: Policy, name: string): Verdict {
 }
 
 /**
+ * The whole decision about a target with the addresses that it has.
+ * @param addresses canonical addresses, at least one.
+ */
+export function decide(
+  policy: Policy,
+  target: Target,
+  addresses: readonly string[],
+  isForbidden: IsForbidden,
+): Verdict {
+  const verdict = decideTarget(policy, target, isForbidden);
+  if (verdict.decision === 'deny') return verdict;
+  return decideAddresses(policy, verdict, addresses, target.port, isForbidden);
+}
+
+/**
  * Decides about every address that a target has. One that is denied denies the target: whoever
  * controls a name must not be able to mix a private address among public ones.
  * @param verdict what `decideTarget` said; it stands if no address objects.

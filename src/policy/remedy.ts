@@ -42,6 +42,11 @@ export function groupOf(label: string): string | null {
   return space === -1 ? null : label.slice(0, space);
 }
 
+/** The rule that a label names, without its group. */
+export function textOf(label: string): string {
+  return label.slice(label.indexOf(' ') + 1);
+}
+
 /**
  * The sentence that tells an operator why a target was denied and what would change that. It is
  * read by whoever sent the request too, so it never tells what a name resolves to.

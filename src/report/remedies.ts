@@ -8,7 +8,7 @@ import {
   type Reason,
 } from '../policy/decide.ts';
 import { type Host, parseHost } from '../policy/host.ts';
-import { allowLine, groupOf, ruleFor, variableOf } from '../policy/remedy.ts';
+import { allowLine, groupOf, ruleFor, textOf, variableOf } from '../policy/remedy.ts';
 import { explainNoise } from './noise.ts';
 import type { Remedy, TalliedGroup } from './snapshot.ts';
 
@@ -63,10 +63,9 @@ const EXPLANATIONS: Record<Reason, Explain> = {
   },
   deny_rule: ({ rule }) => {
     if (rule === null) return { text: MANY };
-    const group = groupOf(rule);
-    const text = group === null ? rule : rule.slice(group.length + 1);
+    const variable = variableOf('deny', groupOf(rule));
     return {
-      text: `a deny rule covers it, and no allow rule wins over that; to change it, take ${text} out of ${variableOf('deny', group)}`,
+      text: `a deny rule covers it, and no allow rule wins over that; to change it, take ${textOf(rule)} out of ${variable}`,
     };
   },
   non_public_address: (group, { taken }) => {

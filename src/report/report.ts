@@ -1,3 +1,4 @@
+import { textOf } from '../policy/remedy.ts';
 import { type Look, wrap } from './look.ts';
 import type { DecisionGroup, RuleUse } from './snapshot.ts';
 import { formatTable, formatWhere } from './table.ts';
@@ -66,11 +67,6 @@ function formatTimed(rules: readonly RuleUse[], look: Look): string[] {
     until === null ? [] : [`allowed until ${formatTime(until, look.now)}: ${textOf(label)}`],
   );
   return lines.length > 0 ? [lines.join('\n')] : [];
-}
-
-/** A rule as it was written, without its group. */
-function textOf(label: string): string {
-  return label.slice(label.indexOf(' ') + 1);
 }
 
 function times(count: number): string {
