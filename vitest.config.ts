@@ -9,8 +9,10 @@ export default defineConfig({
     reporters: ['default', './test/helpers/skip-reporter.ts'],
     // Most of them wait for something, so there may be more than there are cores.
     maxWorkers: 3,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // No stopwatch: a test that hangs is ended, one on a busy machine is not.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     projects: [
       {
         extends: true,

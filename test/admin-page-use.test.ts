@@ -26,7 +26,7 @@ const HOSTILE = [
 
 describe.skipIf(hasNoBrowser)(
   'how the status page is used (needs chromium)',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   () => {
     const open = useBrowser();
 

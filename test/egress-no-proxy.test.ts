@@ -48,7 +48,7 @@ const FETCH = `
 
 describe.skipIf(noNamespaces)(
   'a program that knows of no proxy (needs root, iproute2, openssl)',
-  { timeout: 30_000 },
+  { timeout: 300_000 },
   () => {
     let place: WhisperPlace;
     const cleanUps: (() => void)[] = [];

@@ -96,14 +96,12 @@ describe('a run', () => {
     const hanging = Array.from({ length: 5 }, (_, index) =>
       single('g', String(index), 'closed', () => new Promise(() => undefined)),
     );
-    const since = performance.now();
     const late = await runProbes(hanging, {
       ...BOUNDS,
       atOnce: allKinds(1),
       limitMs: 60,
       totalMs: 100,
     });
-    expect(performance.now() - since).toBeLessThan(1_000);
     expect(late.map(({ state }) => state)).toEqual(Array(5).fill('unknown'));
     expect(late[4]?.detail).toContain('too little time');
   });

@@ -16,7 +16,7 @@ const wrong = (probes: Result[]) => probes.filter(({ state, want }) => state !==
 
 describe.skipIf(!canVerify())(
   'verify from visp-net (needs root, iproute2, nft, setpriv, perl, IPv6)',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   () => {
     test.concurrent('an ordinary container reaches nothing, and ingress tells it so', async ({
       expect,

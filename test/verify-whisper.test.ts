@@ -51,7 +51,7 @@ const beside = (known: string[], results: Result[]) =>
 
 describe.skipIf(!canVerify())(
   'verify from whisper (needs root, iproute2, nft, setpriv, perl, IPv6)',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   () => {
     const OPTIONS = ['--also', OTHER, '--also', `${ALLOWED}:8443`, '--allowed', ALLOWED_NAME];
 
@@ -174,7 +174,7 @@ describe.skipIf(!canVerify())(
       const since = performance.now();
       const options = ['--also', `${OTHER}:80`, '--allowed', ALLOWED_NAME];
       const { status, stdout } = await network.verify('whisper', AS_WHISPER, options);
-      expect(performance.now() - since).toBeLessThan(28_000);
+      expect(performance.now() - since).toBeLessThan(120_000);
       expect(status).toBe(1);
       const summary = stdout.trimEnd().split('\n').at(-1);
       expect(summary).toContain(

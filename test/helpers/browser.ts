@@ -35,13 +35,13 @@ export function useBrowser(): (url: string, options?: BrowserContextOptions) => 
   let browser: Browser | undefined;
   beforeAll(async () => {
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS, headless: true });
-  }, 60_000);
+  }, 180_000);
   afterAll(() => browser?.close());
   return async (url, options = {}) => {
     if (browser === undefined) throw new Error('the browser has not started');
     const context = await browser.newContext(options);
     cleanUp(() => context.close());
-    context.setDefaultTimeout(10_000);
+    context.setDefaultTimeout(60_000);
     const page = await context.newPage();
     const faults: string[] = [];
     const origins = new Set<string>();

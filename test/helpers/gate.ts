@@ -37,7 +37,7 @@ export class GateHost extends Namespaces {
     return spawnSync('ip', ['netns', 'exec', this.near, ...command], {
       encoding: 'utf8',
       env: { PATH: process.env.PATH, ...this.env, ...env },
-      timeout: 15_000,
+      timeout: 60_000,
     });
   }
 

@@ -101,7 +101,7 @@ export function failing(code: string): () => Promise<never> {
   return () => Promise.reject(Object.assign(new Error(`getaddrinfo ${code}`), { code }));
 }
 
-/** Waits until an expectation holds. */
+/** Waits until an expectation holds; the limit is no stopwatch. */
 export function soon<Value>(expectation: () => Value): Promise<Value> {
-  return vi.waitFor(expectation, { timeout: 5_000, interval: 5 });
+  return vi.waitFor(expectation, { timeout: 60_000, interval: 5 });
 }

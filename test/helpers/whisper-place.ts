@@ -100,7 +100,7 @@ export class WhisperPlace {
     const args = ['netns', 'exec', this.#names.whisper, ...command];
     const options = {
       env: { PATH: process.env.PATH, HOME: '/nonexistent', ...env },
-      timeout: 15_000,
+      timeout: 60_000,
     };
     return new Promise((resolve) => {
       const child = execFile('ip', args, options, (error, stdout, stderr) => {
