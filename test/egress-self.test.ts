@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from 'vitest';
+import { canonicalAddress } from '../src/policy/host.ts';
 import { startTarget } from './helpers/origin.ts';
 import { startProxy, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo, RawClient } from './helpers/raw-client.ts';
@@ -44,7 +45,7 @@ describe("the proxy's own listeners are never reached", () => {
     }
   });
 
-  test.each(['127.0.0.1', '127.0.0.9', '0.0.0.0', '::1', '::'])(
+  test.each(['127.0.0.1', '127.0.0.9', '0.0.0.0', '::1', '::', '2002:7f00:1::', '::127.0.0.1'])(
     'by way of a name that resolves to %s',
     async (address) => {
       const proxy = await startProxy(EVERYWHERE, { 'self.test': ['8.8.8.8', address] });
@@ -79,6 +80,41 @@ describe.skipIf(process.platform !== 'linux')('EGRESS_CLIENTS (Linux: any 127/8 
     }
     expect(target.sockets).toHaveLength(0);
   });
+
+  test.each([
+    ['127.0.0.1', '0.0.0.0', '0.0.0.0'],
+    ['127.0.0.1', '[::ffff:0.0.0.0]', '0.0.0.0'],
+    ['::1', '[::]', '::1'],
+    ['self.test', '0.0.0.0', '0.0.0.0'],
+    ['self.test', '[64:ff9b::7f00:1]', '::'],
+    ['self.test', '[64:ff9b:1:7f00:0:100::]', '::'],
+    ['127.0.0.0/8', '[64:ff9b:1:7f00:0:100::]', '::'],
+    ['self.test', '[2002:7f00:1::1]', '::'],
+  ])(
+    'named as %s are not reached as %s, though a rule covers it',
+    async (clients, host, listen) => {
+      const target = await startTarget(undefined, listen);
+      const proxy = await startProxy(
+        {
+          EGRESS_CLIENTS: `127.0.0.3 ${clients}`,
+          EGRESS_ALLOW: `0.0.0.0/8:* [::]:* [64:ff9b::]/32:* [2002::]/16:* forms.test:*`,
+        },
+        {
+          'self.test': ['127.0.0.1'],
+          'forms.test': [canonicalAddress(host.replace(/[[\]]/g, ''))],
+        },
+      );
+      // Looks the names among the clients up.
+      await ask(proxy.port, connectTo('x.test:443'));
+      for (const asked of [host, 'forms.test']) {
+        const client = await RawClient.connect(proxy.port, '127.0.0.1', '127.0.0.3');
+        const answer = await client.send(connectTo(`${asked}:${target.port}`)).answer();
+        expect([asked, answer.status]).toEqual([asked, 403]);
+        expect(answer.body).toContain('whatever the rules say');
+      }
+      expect(target.sockets).toHaveLength(0);
+    },
+  );
 
   test.each([
     ['a tunnel', connectTo('origin.test:443'), 'connect', 'origin.test'],

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { classifyAddress } from '../src/policy/addresses.ts';
+import { addressForms, classifyAddress } from '../src/policy/addresses.ts';
 import { decideTarget } from '../src/policy/decide.ts';
 import { canonicalAddress, formatHostPort } from '../src/policy/host.ts';
 import { ruleFor } from '../src/policy/remedy.ts';
@@ -72,18 +72,86 @@ test('the rule that an answer names matches its target, and no rule matches what
   );
 });
 
-test('every address has a class, and IPv4 in IPv6 is never better than the IPv4 address', () => {
+const anyIPv4 = fc.oneof(
+  fc.ipV4(),
+  fc.constantFrom('169.254.169.254', '100.100.100.200', '127.0.0.1', '10.89.77.3', '0.0.0.0'),
+);
+
+/** Ways to carry an IPv4 address in an IPv6 address: the bytes before it, and after it. */
+const CARRIERS: [name: string, before: string, after: number][] = [
+  ['mapped', '00000000000000000000ffff', 0],
+  ['compatible', '000000000000000000000000', 0],
+  ['translated', '0000000000000000ffff0000', 0],
+  ['NAT64', '0064ff9b0000000000000000', 0],
+  ['6to4', '2002', 10],
+  ['Teredo server', '20010000', 8],
+  ['ISATAP', '260647000000000000005efe', 0],
+  ['ISATAP, universal', '260647000000000002005efe', 0],
+];
+
+test.each(CARRIERS)('no IPv4 address is better for being carried: %s', (_, before, after) => {
   fc.assert(
-    fc.property(fc.ipV4(), (v4) => {
-      const plain = classifyAddress(canonicalAddress(v4));
-      for (const carrier of [`::ffff:${v4}`, `64:ff9b::${v4}`, `::${v4}`]) {
-        const carried = classifyAddress(canonicalAddress(carrier));
-        if (carried.public) expect(plain.public).toBe(true);
-        if (plain.never) expect(carried.never).toBe(true);
-      }
+    fc.property(anyIPv4, fc.uint8Array({ minLength: after, maxLength: after }), (v4, rest) => {
+      const address = fromBytes([...Buffer.from(before, 'hex'), ...bytesOf(v4), ...rest]);
+      expectNoBetter(address, v4);
     }),
   );
-  fc.assert(fc.property(fc.ipV6(), (v6) => classifyAddress(canonicalAddress(v6)).name !== ''));
+});
+
+test('no IPv4 address is better for being the client of a Teredo address', () => {
+  fc.assert(
+    fc.property(anyIPv4, fc.uint8Array({ minLength: 8, maxLength: 8 }), (v4, middle) => {
+      const inverted = bytesOf(v4).map((byte) => byte ^ 0xff);
+      expectNoBetter(fromBytes([0x20, 0x01, 0, 0, ...middle, ...inverted]), v4);
+    }),
+  );
+});
+
+test.each([
+  [48, [6, 7, 9, 10]],
+  [56, [7, 9, 10, 11]],
+  [64, [9, 10, 11, 12]],
+  [96, [12, 13, 14, 15]],
+])('no IPv4 address is better behind a /%i prefix in 64:ff9b:1::/48', (_, places) => {
+  const rest = fc.uint8Array({ minLength: 10, maxLength: 10 });
+  fc.assert(
+    fc.property(anyIPv4, fc.oneof(rest, fc.constant(new Uint8Array(10))), (v4, filling) => {
+      const bytes = [0x00, 0x64, 0xff, 0x9b, 0x00, 0x01, ...filling];
+      for (const [index, place] of places.entries()) bytes[place] = bytesOf(v4)[index] ?? 0;
+      // One in 0.0.0.0/8 cannot be told from the zeros that a longer prefix has there.
+      fc.pre(!v4.startsWith('0.'));
+      expectNoBetter(fromBytes(bytes), v4);
+    }),
+  );
+});
+
+function expectNoBetter(carrier: string, v4: string): void {
+  const address = canonicalAddress(carrier);
+  const plain = classifyAddress(v4);
+  const carried = classifyAddress(address);
+  if (!plain.public) expect(carried.public).toBe(false);
+  if (plain.never) expect(carried.never).toBe(true);
+  // Neither `::` nor `::1` is an IPv4-compatible address.
+  if (address !== '::' && address !== '::1') expect(addressForms(address)).toContain(v4);
+}
+
+function bytesOf(v4: string): number[] {
+  return v4.split('.').map(Number);
+}
+
+function fromBytes(bytes: readonly number[]): string {
+  const hex = Buffer.from(bytes).toString('hex');
+  return (hex.match(/.{4}/g) ?? []).join(':');
+}
+
+test('every address has a class, and forms of which the first is itself', () => {
+  fc.assert(
+    fc.property(fc.ipV6(), (v6) => {
+      const address = canonicalAddress(v6);
+      expect(classifyAddress(address).name).not.toBe('');
+      expect(addressForms(address)[0]).toBe(address);
+    }),
+  );
 });
 
 test('no text makes the rule parser do anything but read or refuse it', () => {

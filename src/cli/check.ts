@@ -4,7 +4,7 @@ import { createLogger } from '../log/logger.ts';
 import { ClientList } from '../net/client-list.ts';
 import { isOwnAddress } from '../net/own-addresses.ts';
 import { systemResolve } from '../net/resolve.ts';
-import { classifyAddress } from '../policy/addresses.ts';
+import { addressForms, classifyAddress } from '../policy/addresses.ts';
 import {
   decide,
   decideTarget,
@@ -110,7 +110,8 @@ function explain(verdict: Verdict, target: Target, taken: ReadonlySet<string>): 
 }
 
 function classOf(address: string, port: number, isForbidden: IsForbidden): string {
-  if (isForbidden(address, port)) return "the proxy's own, or one of its clients";
+  if (addressForms(address).some((form) => isForbidden(form, port)))
+    return "the proxy's own, or one of its clients";
   const { name, never } = classifyAddress(address);
   return never ? `${name}, never reached` : name;
 }

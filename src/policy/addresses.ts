@@ -14,7 +14,7 @@ export interface AddressClass {
   name: string;
   /** Globally reachable unicast. */
   public: boolean;
-  /** Link-local or metadata: no rule can open it. */
+  /** Link-local, metadata or unspecified: no rule can open it. */
   never: boolean;
 }
 
@@ -23,11 +23,15 @@ const PUBLIC: AddressClass = { name: 'public', public: true, never: false };
 // Metadata services of clouds that do not all lie in link-local blocks.
 const METADATA = [
   '169.254.169.254/32',
-  '100.100.100.200/32',
-  '168.63.129.16/32',
-  '192.0.0.192/32',
-  'fd00:ec2::254/128',
-  'fd20:ce::254/128',
+  '100.100.100.200/32', // Alibaba
+  '168.63.129.16/32', // Azure
+  '192.0.0.192/32', // Oracle, classic
+  'fd00:ec2::/32', // AWS: instance metadata, pod identity, name server, time
+  'fd20:ce::254/128', // Google
+  'fd00:c1::a9fe:a9fe/128', // Oracle
+  'fd00:42::42/128', // Scaleway
+  'fd00:a9fe:a9fe::1/128', // Linode
+  'fd00:100::100:200/128', // Alibaba
 ];
 
 // The IANA special-purpose registries for IPv4 and IPv6 (RFC 6890 and its updates), and multicast.
@@ -51,7 +55,9 @@ const SPECIAL: [name: string, ...blocks: string[]][] = [
   ['reserved', '240.0.0.0/4'],
 ];
 
-const NEVER = new Set(['metadata', 'link_local']);
+// Linux connects 0.0.0.0 and :: to this machine itself. The rest of 0.0.0.0/8 is no destination either
+// (RFC 6890, section 2.2.2).
+const NEVER = new Set(['metadata', 'link_local', 'unspecified']);
 const BLOCKS = SPECIAL.flatMap(([name, ...blocks]) =>
   blocks.map((block) => ({
     network: parseNetwork(block),
@@ -60,23 +66,47 @@ const BLOCKS = SPECIAL.flatMap(([name, ...blocks]) =>
 );
 const GLOBAL_UNICAST = parseNetwork('2000::/3');
 const NAT64 = parseNetwork('64:ff9b::/96');
+const NAT64_LOCAL = parseNetwork('64:ff9b:1::/48');
 const SIX_TO_FOUR = parseNetwork('2002::/16');
 const TEREDO = parseNetwork('2001::/32');
-const LAST_32_BITS = ['::ffff:0:0/96', '::/96', '64:ff9b::/96', '64:ff9b:1::/48'].map(parseNetwork);
+const ZERO_NETWORK = parseNetwork('0.0.0.0/8');
+/** `::` and `::1`, which IPv4-compatible addresses are not (RFC 4291, section 2.5.5.1). */
+const NOT_COMPATIBLE = parseNetwork('::/127');
+/** IPv4-mapped, IPv4-compatible, IPv4-translated (RFC 2765, section 2.1). */
+const LAST_32_BITS = ['::ffff:0:0/96', '::/96', '::ffff:0:0:0/96'].map(parseNetwork);
+
+const LAST_4_BYTES = [12, 13, 14, 15];
+/**
+ * Which bytes carry the IPv4 address behind each prefix that fits into 64:ff9b:1::/48 (RFC 6052,
+ * section 2.2): /48, /56, /64, /96. Byte 8 is reserved.
+ */
+const RFC_6052_BYTES = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], LAST_4_BYTES];
+/** Bytes 8 to 11 of an ISATAP address (RFC 5214, section 6.1), with the universal bit or without. */
+const ISATAP = [
+  [0x00, 0x00, 0x5e, 0xfe],
+  [0x02, 0x00, 0x5e, 0xfe],
+];
 
 /**
- * Classifies an address by the IANA special-purpose registries. IPv6 that carries an IPv4 address
- * (NAT64, 6to4, Teredo, IPv4-compatible) is never better than the IPv4 address it carries.
+ * Classifies an address by the IANA special-purpose registries. IPv6 that carries IPv4 addresses (NAT64,
+ * 6to4, Teredo, ISATAP, IPv4-compatible and its kin) is never better than any of those.
  * @param text a canonical address.
  */
 export function classifyAddress(text: string): AddressClass {
   const address = ipaddr.parse(text);
   const own = classify(address);
-  const inner = embeddedIPv4(address);
-  if (inner === null) return own;
-  const carried = classify(inner);
-  if (own.public) return carried;
-  return { ...own, never: own.never || carried.never };
+  const carried = embeddedIPv4(address).map(classify);
+  const worst = own.public ? (carried.find((inner) => !inner.public) ?? own) : own;
+  return { ...worst, never: own.never || carried.some(({ never }) => never) };
+}
+
+/**
+ * An address and every IPv4 address that it may carry: what must not be reached must not be reached in
+ * any of these forms.
+ * @param text a canonical address.
+ */
+export function addressForms(text: string): string[] {
+  return [text, ...embeddedIPv4(ipaddr.parse(text)).map(String)];
 }
 
 /** The network of `address/prefix`. @throws Error from ipaddr.js if it is none. */
@@ -90,10 +120,9 @@ export function covers(network: Network, text: string): boolean {
   return contains(network, ipaddr.parse(text));
 }
 
-/** Whether it covers the address or the IPv4 address that it carries: for what is to be kept out. */
+/** Whether it covers the address or an IPv4 address that it carries: for what is to be kept out. */
 export function touches(network: Network, text: string): boolean {
-  const inner = embeddedIPv4(ipaddr.parse(text));
-  return covers(network, text) || (inner !== null && contains(network, inner));
+  return addressForms(text).some((form) => covers(network, form));
 }
 
 /** The first address of the network, which is how a rule has to write it. */
@@ -116,12 +145,40 @@ function contains({ address, prefix }: Network, candidate: Address): boolean {
   return candidate.kind() === address.kind() && candidate.match(address, prefix);
 }
 
-function embeddedIPv4(address: Address): ipaddr.IPv4 | null {
-  if (address.kind() === 'ipv4') return null;
+/** Every IPv4 address that an IPv6 address may carry; which of them counts, only a translator knows. */
+function embeddedIPv4(address: Address): ipaddr.IPv4[] {
+  if (address.kind() === 'ipv4') return [];
   const bytes = address.toByteArray();
-  if (contains(SIX_TO_FOUR, address)) return new ipaddr.IPv4(bytes.slice(2, 6));
-  // RFC 4380, section 4: the client's address stands inverted in a Teredo address.
-  if (contains(TEREDO, address)) return new ipaddr.IPv4(bytes.slice(12).map((byte) => byte ^ 0xff));
-  if (!LAST_32_BITS.some((network) => contains(network, address))) return null;
-  return new ipaddr.IPv4(bytes.slice(12));
+  const at = (places: readonly number[]) =>
+    new ipaddr.IPv4(places.map((place) => bytes[place] ?? 0));
+  const carried: ipaddr.IPv4[] = [];
+  if (contains(NAT64, address) || hasLast32Bits(address) || isIsatap(bytes)) {
+    carried.push(at(LAST_4_BYTES));
+  }
+  if (contains(NAT64_LOCAL, address)) carried.push(...localTranslations(RFC_6052_BYTES.map(at)));
+  if (contains(SIX_TO_FOUR, address)) carried.push(at([2, 3, 4, 5]));
+  if (contains(TEREDO, address)) {
+    // RFC 4380, section 4: the server's address, and inverted, the client's.
+    carried.push(at([4, 5, 6, 7]), new ipaddr.IPv4(bytes.slice(12).map((byte) => byte ^ 0xff)));
+  }
+  return carried;
+}
+
+/**
+ * Without those in 0.0.0.0/8, unless there are no others: an address behind one prefix has zeros where
+ * it would stand behind a shorter one.
+ */
+function localTranslations(candidates: ipaddr.IPv4[]): ipaddr.IPv4[] {
+  const others = candidates.filter((candidate) => !contains(ZERO_NETWORK, candidate));
+  return others.length > 0 ? others : candidates;
+}
+
+function hasLast32Bits(address: Address): boolean {
+  return (
+    LAST_32_BITS.some((network) => contains(network, address)) && !contains(NOT_COMPATIBLE, address)
+  );
+}
+
+function isIsatap(bytes: readonly number[]): boolean {
+  return ISATAP.some((pattern) => pattern.every((byte, index) => bytes[8 + index] === byte));
 }

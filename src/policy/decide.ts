@@ -1,4 +1,4 @@
-import { classifyAddress } from './addresses.ts';
+import { addressForms, classifyAddress } from './addresses.ts';
 import { findAddressRule, findNameRules, findRule, findRules, type Rule } from './rules.ts';
 import type { Target } from './target.ts';
 
@@ -47,7 +47,10 @@ export interface Policy {
   };
 }
 
-/** Tells whether an address and port may never be reached: the proxy's own listeners, its clients. */
+/**
+ * Tells whether an address and port may never be reached: the proxy's own listeners, its clients. It is
+ * asked about the IPv4 addresses that an address carries as well.
+ */
 export type IsForbidden = (address: string, port: number) => boolean;
 
 /**
@@ -116,7 +119,7 @@ export function decideAddresses(
     const denied = findAddressRule(policy.deny, address, port);
     if (denied) return { ...deny('deny_rule', denied), address };
     const { public: isPublic, never } = classifyAddress(address);
-    const final = never || isForbidden(address, port);
+    const final = never || addressForms(address).some((form) => isForbidden(form, port));
     if (final || (!isPublic && !findAddressRule(policy.allow, address, port))) {
       return { ...deny('non_public_address'), address, final };
     }
