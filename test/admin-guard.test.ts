@@ -77,17 +77,7 @@ describe('Host', () => {
     'localhost.',
     'whisper-proxy.evil.example',
     'whisper',
-    'evil.example@localhost',
-    'localhost@evil.example',
-    'localhost:9090:9090',
     'localhost:',
-    'localhost/',
-    '[::1',
-    '::1',
-    '[evil.example]',
-    '0x7f000001',
-    '2130706433',
-    '127.1',
     '',
   ])('"%s" is not: its owner could have pointed it here', async (host) => {
     const admin = await startAdmin();
@@ -96,6 +86,30 @@ describe('Host', () => {
     expect(JSON.parse(body).error).toMatch(
       /^this listener answers under an IP address, localhost /,
     );
+  });
+
+  test.each([
+    ['two of them', 'Host: 127.0.0.1\r\nHost: evil.example'],
+    ['the same twice', 'Host: 127.0.0.1\r\nhost: 127.0.0.1'],
+    [
+      'two of them, the second behind 2000 fields',
+      `Host: 127.0.0.1\r\n${'a:\r\n'.repeat(2000)}Host: b`,
+    ],
+    ['none', 'X: 1'],
+    ...[
+      ...['evil.example@localhost', 'localhost@evil.example', 'localhost:9090:9090', 'localhost/'],
+      ...['[::1', '::1', '[evil.example]', '0x7f000001', '2130706433', '127.1', 'localhost evil'],
+      ...['localhost,evil.example', '127.0.0.1, evil.example', 'http://localhost', 'localhost:x'],
+    ].map((host) => [host, `Host: ${host}`]),
+  ])('%s is malformed', async (_, fields) => {
+    const admin = await startAdmin();
+    const { status, body } = await ask(admin, `GET /healthz HTTP/1.1\r\n${fields}\r\n\r\n`);
+    expect(status).toBe(400);
+    expect(body).not.toContain('upstream');
+  });
+
+  test('HTTP/1.0 may come without, and is told which ones are ours', async () => {
+    expect((await ask(await startAdmin(), 'GET /healthz HTTP/1.0\r\n\r\n')).status).toBe(421);
   });
 
   test('a token does not make up for it', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { startAnswering, startHttp, startTarget } from './helpers/origin.ts';
 import { startProxyTo } from './helpers/proxy.ts';
-import { RawClient } from './helpers/raw-client.ts';
+import { ask, RawClient } from './helpers/raw-client.ts';
 
 const SMUGGLED = 'GET /admin HTTP/1.1\r\nHost: inner.test\r\n\r\n';
 
@@ -86,12 +86,63 @@ describe('a request that two readers could take for two different ones', () => {
     expect(far).toContain(`Content-Length: ${SMUGGLED.length}\r\n`);
   });
 
-  test('HTTP/1.1 without a Host is refused', async () => {
-    const proxy = await startProxyTo(80);
-    const client = await RawClient.connect(proxy.port);
-    client.send('GET http://origin.test/ HTTP/1.1\r\n\r\n');
-    expect((await client.answer()).status).toBe(400);
-    expect(proxy.decisions()).toMatchObject([{ reason: 'bad_target' }]);
+  describe.each([
+    ['a proxy request', 'http', (port: number) => `GET http://origin.test:${port}/`],
+    ['a tunnel', 'connect', (port: number) => `CONNECT origin.test:${port}`],
+    ['a transparent request', 'transparent_http', () => 'GET /'],
+    [
+      'a transparent request, absolute',
+      'transparent_http',
+      (port: number) => `GET http://origin.test:${port}/`,
+    ],
+  ])('%s', (_, via, line) => {
+    test.each([
+      ['no Host', ''],
+      ['two Hosts', 'Host: origin.test:80\r\nHost: evil.test\r\n'],
+      ['the same Host twice', 'Host: origin.test:80\r\nHOST: origin.test:80\r\n'],
+      [
+        'two Hosts, the second behind 2000 fields',
+        `Host: a\r\n${'a:\r\n'.repeat(2000)}Host: b\r\n`,
+      ],
+      ['user information', 'Host: a@origin.test\r\n'],
+      ['a list', 'Host: origin.test, evil.test\r\n'],
+      ['a list without a space', 'Host: origin.test,evil.test\r\n'],
+      ['a space', 'Host: origin.test evil.test\r\n'],
+      ['a tab', 'Host: origin.test\tevil.test\r\n'],
+      ['a URI', 'Host: http://origin.test\r\n'],
+      ['a path', 'Host: origin.test/\r\n'],
+      ['an address without brackets', 'Host: ::1\r\n'],
+      ['an open bracket', 'Host: [::1\r\n'],
+      ['two ports', 'Host: origin.test:80:80\r\n'],
+      ['a port that is none', 'Host: origin.test:http\r\n'],
+      ['bytes beyond ASCII', 'Host: \xe9.test\r\n'],
+      ['a quote', 'Host: "origin.test"\r\n'],
+    ])('with %s is refused with 400', async (_what, fields) => {
+      const target = await startTarget();
+      const proxy = await startProxyTo(target.port, { EGRESS_HTTP_LISTEN: '127.0.0.1:0' });
+      const port = via === 'transparent_http' ? proxy.ports.http : proxy.port;
+      const answer = await ask(port, `${line(target.port)} HTTP/1.1\r\n${fields}\r\n`);
+      expect(answer.status).toBe(400);
+      expect(answer.headers.get('x-whisper-proxy-reason')).toBe('bad_target');
+      expect(answer.body).toContain(' Host field');
+      expect(proxy.decisions()).toMatchObject([{ decision: 'deny', reason: 'bad_target', via }]);
+      expect(target.sockets).toHaveLength(0);
+    });
+  });
+
+  test.each([
+    ['HTTP/1.0 without Host', 'HTTP/1.0\r\n'],
+    ['an empty Host', 'HTTP/1.1\r\nHost:\r\n'],
+    ['an empty port', 'HTTP/1.1\r\nHost: origin.test:\r\n'],
+    ['another Host than the target', 'HTTP/1.1\r\nHost: evil.test\r\n'],
+    ['an address as Host', 'HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n'],
+  ])('%s is no fault of a proxy request, whose target counts', async (_, rest) => {
+    const target = await startAnswering('HTTP/1.1 204 No Content\r\n\r\n');
+    const proxy = await startProxyTo(target.port);
+    const answer = await ask(proxy.port, `GET http://origin.test:${target.port}/ ${rest}\r\n`);
+    expect(answer.status).toBe(204);
+    expect(target.received[0]).toContain(`\r\nHost: origin.test:${target.port}\r\n`);
+    expect(target.received[0]?.match(/host:/gi)).toHaveLength(1);
   });
 
   test.each(['\r\nX-Injected: 1', '\nX-Injected: 1', '\rX-Injected: 1', '\t', ' x', '\0'])(

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createEmbeddedUpstream } from '../src/embedded/server.ts';
+import { ask } from './helpers/raw-client.ts';
 import { isMissing } from './helpers/tools.ts';
 import { wavFile } from './helpers/wav.ts';
 
@@ -141,3 +142,11 @@ test('the demo is audio', async () => {
   const loudest = Math.max(...Array.from({ length: 16_000 }, (_, i) => samples.readInt16LE(2 * i)));
   expect(loudest).toBeGreaterThan(10_000);
 });
+
+test.each(['', 'Host: a\r\nHost: b\r\n', 'Host: a@b\r\n', 'Host: a b\r\n'])(
+  'a request with the Host fields %j is malformed',
+  async (fields) => {
+    const answer = await ask(Number(new URL(url).port), `GET / HTTP/1.1\r\n${fields}\r\n`);
+    expect(answer.status).toBe(400);
+  },
+);

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { hostFieldFault } from '../http/host-field.ts';
 
 /** Why a request is turned away. */
 interface Refusal {
@@ -49,7 +50,10 @@ export function guard(app: FastifyInstance): void {
   );
 }
 
-function refuse({ method = '', headers }: IncomingMessage): Refusal | null {
+function refuse(request: IncomingMessage): Refusal | null {
+  const { method = '', headers } = request;
+  const fault = hostFieldFault(request);
+  if (fault !== null) return { status: 400, error: fault };
   if (method !== 'GET' && method !== 'HEAD') {
     const error = 'this listener only reads: GET and HEAD';
     return { status: 405, headers: { Allow: 'GET, HEAD' }, error };

@@ -31,6 +31,8 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   // Of those who have no token as well: they must not take the program's descriptors.
   app.server.maxConnections = MAX_CONNECTIONS;
   app.server.headersTimeout = HEADERS_TIMEOUT_MS;
+  // Node shows no more than 1000 fields otherwise, and a second Host may be behind them.
+  app.server.maxHeadersCount = 0;
   guard(app);
   if (token !== null) requireToken(app, token);
   servePage(app);

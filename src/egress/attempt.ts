@@ -1,7 +1,9 @@
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import { hostFieldFault } from '../http/host-field.ts';
 import type { Via } from '../log/decision-log.ts';
 import { peerAddress } from '../net/client-list.ts';
-import type { Target } from '../policy/target.ts';
+import { type Target, TargetError } from '../policy/target.ts';
 
 /** A request to go out, whichever way it came. */
 export interface Attempt {
@@ -17,6 +19,13 @@ export interface Attempt {
   onGone: (callback: () => void) => () => void;
   /** It came with Encrypted Client Hello. */
   ech?: true;
+}
+
+/** Checks what a request has to be, whatever it asks for. @throws TargetError */
+export function checkMessage(request: IncomingMessage): void {
+  if (request.httpVersionMajor !== 1) throw new TargetError('the request must be HTTP/1.1 or 1.0');
+  const fault = hostFieldFault(request);
+  if (fault !== null) throw new TargetError(fault);
 }
 
 /** The attempt that a request on a connection makes. */

@@ -7,7 +7,7 @@ import { judgeServerName, needsServerName, parseAuthority } from '../policy/targ
 import { readHello } from '../tls/read-hello.ts';
 import { turnAway } from '../tls/turn-away.ts';
 import type { Admissions } from './admission.ts';
-import { attemptOf } from './attempt.ts';
+import { attemptOf, checkMessage } from './attempt.ts';
 import type { Passage } from './passage.ts';
 import { carry } from './tunnel.ts';
 
@@ -40,7 +40,10 @@ export async function handleConnect(
 ): Promise<void> {
   client.on('error', () => undefined);
   const text = request.url ?? '';
-  const attempt = attemptOf('connect', 'CONNECT', text, client, () => parseAuthority(text));
+  const attempt = attemptOf('connect', 'CONNECT', text, client, () => {
+    checkMessage(request);
+    return parseAuthority(text);
+  });
   const admission = await admissions.admit(attempt);
   if (!admission.admitted) {
     endWith(client, formatAnswer(admission.answer));

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { parseHttpUri, TargetError } from '../policy/target.ts';
+import { parseHttpUri } from '../policy/target.ts';
 import type { HttpTarget } from './request.ts';
 
 /**
@@ -11,8 +11,5 @@ import type { HttpTarget } from './request.ts';
  * @throws TargetError
  */
 export function readForward(request: IncomingMessage): HttpTarget {
-  if (request.httpVersion === '1.1' && request.headers.host === undefined) {
-    throw new TargetError('the request has no Host field');
-  }
   return parseHttpUri(request.url ?? '');
 }

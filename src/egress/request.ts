@@ -6,7 +6,7 @@ import { closeNow, reset } from '../net/reset.ts';
 import { type Target, TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
 import { answerToFailure } from './answer.ts';
-import { attemptOf } from './attempt.ts';
+import { attemptOf, checkMessage } from './attempt.ts';
 import { ExchangeError, exchange, isPlainlyFramed } from './exchange.ts';
 
 /** A target, and the origin-form to send there. */
@@ -79,9 +79,9 @@ export async function handleRequest(
   }
 }
 
-/** Checks what every form of a request has to be before its target is read. */
+/** Checks what every form of a request has to be before its target is read. @throws TargetError */
 function readTarget({ read }: RequestOptions, request: IncomingMessage): HttpTarget {
-  if (request.httpVersionMajor !== 1) throw new TargetError('the request must be HTTP/1.1 or 1.0');
+  checkMessage(request);
   if (!isPlainlyFramed(request.headers['transfer-encoding'] ?? '')) {
     throw new TargetError('the only Transfer-Encoding that can be taken is chunked');
   }

@@ -1,4 +1,5 @@
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import { hostFieldFault } from '../http/host-field.ts';
 import { addQueueRoutes } from './gradio-queue.ts';
 import { addGradioRoutes } from './gradio-routes.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
@@ -25,6 +26,8 @@ export function createEmbeddedUpstream(limits: Partial<Limits> = {}): FastifyIns
     ajv: { customOptions: { coerceTypes: false } },
   });
   app.server.maxConnections = all.connections;
+  // A second Host must not hide behind the 1000 fields that Node shows otherwise.
+  app.server.maxHeadersCount = 0;
 
   // FastAPI's form: Gradio's clients show what `detail` says.
   app.setErrorHandler<FastifyError>((error, _request, reply) => {
@@ -33,6 +36,10 @@ export function createEmbeddedUpstream(limits: Partial<Limits> = {}): FastifyIns
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).send({ detail: 'Not Found' }));
 
+  app.addHook('onRequest', async (request, reply) => {
+    const fault = hostFieldFault(request.raw);
+    if (fault !== null) await reply.code(400).send({ detail: fault });
+  });
   addPlainRoutes(app, all);
   addGradioRoutes(app, store, all);
   addQueueRoutes(app, store, all);
