@@ -45,6 +45,7 @@ const LOOPBACK: TcpAddress = { kind: 'tcp', host: '127.0.0.1', port: 0 };
 /** The whole proxy: its listeners, what they share, their beginning and their end. */
 export class Sidecar {
   readonly #config: Config;
+  readonly #invalid: ConfigError | null;
   readonly #logger: Logger;
   readonly #resolve: Resolve;
   readonly #rules: RulesInForce;
@@ -62,13 +63,21 @@ export class Sidecar {
   #reload: Reload | undefined;
   #timed: TimedAllows | undefined;
 
-  constructor(config: Config, logger: Logger, resolve: Resolve) {
+  /** @param invalid the faults of its configuration that it is started in spite of. */
+  constructor(
+    config: Config,
+    logger: Logger,
+    resolve: Resolve,
+    invalid: ConfigError | null = null,
+  ) {
     this.#config = config;
+    this.#invalid = invalid;
     this.#logger = logger;
     this.#resolve = resolve;
     this.#rules = new RulesInForce(config.egress.policy);
     this.#reminder = new ReportReminder(this.#rules, logger);
     this.#metrics = new Metrics(config.egress, this.#rules);
+    if (invalid) this.#metrics.reloaded(false);
     this.#recent = new RecentDecisions(this.#rules);
     const observers = [this.#metrics, this.#recent, this.#events];
     this.#log = new DecisionLog(logger, config.log.allowed, observers);
@@ -81,6 +90,7 @@ export class Sidecar {
   async start(): Promise<Addresses> {
     try {
       const addresses = await this.#listen();
+      this.#reload?.tellInvalid();
       this.#reminder.remind();
       return addresses;
     } catch (error) {
@@ -94,7 +104,10 @@ export class Sidecar {
     return this.#rules.hash;
   }
 
-  /** Puts another configuration into force, as far as that can be done while it runs. */
+  /**
+   * Puts another configuration into force, as far as that can be done while it runs.
+   * @throws ConfigError if only a start can.
+   */
   apply(config: Config): void {
     // Until it listens, it has only just read what there is.
     if (!this.#reload) return;
@@ -198,7 +211,13 @@ export class Sidecar {
       addresses[name] = await this.#open(server, address, variable);
     }
     if (egress.dnsListen) addresses.dns = await this.#openNameServer(admissions, egress.dnsListen);
-    const reload = new Reload(this.#config, { rules, admissions, limits, log, logger });
+    const reload = new Reload(this.#config, this.#invalid, {
+      rules,
+      admissions,
+      limits,
+      log,
+      logger,
+    });
     this.#reload = reload;
     return { egress: egress.listen, ...addresses, reload };
   }

@@ -3,12 +3,15 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { Cli, LOOPBACK } from './helpers/cli.ts';
 import { startTarget } from './helpers/origin.ts';
 import { soon } from './helpers/proxy.ts';
 import { ask, connectTo, openTunnel } from './helpers/raw-client.ts';
 import { isMissing } from './helpers/tools.ts';
+
+// Each starts several programs, and the machine may be busy.
+vi.setConfig({ testTimeout: 120_000 });
 
 const folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
 const started: Cli[] = [];
@@ -54,6 +57,76 @@ async function start(text: string) {
   const health = async () => (await output(['health'], { ADMIN_LISTEN: admin })).stdout;
   return { cli, file, socket, port, reload, reloads, status, health };
 }
+
+describe('a start with faults that a reload can mend', () => {
+  const FAULTY = 'EGRESS_ALLOW=*.com\nEGRES_MODE=report\n';
+
+  test('serves ingress and denies everything, and says why, until they are mended', async () => {
+    const target = await startTarget();
+    const address = `127.0.0.1:${target.port}`;
+    const proxy = await start(`EGRESS_ALLOW_OK=${address}\n${FAULTY}`);
+    const { ingress, admin } = await proxy.cli.addresses();
+    const scrape = async () => (await fetch(`http://${admin}/metrics`)).text();
+    const env = { CONTROL_SOCKET: proxy.socket };
+    expect((await fetch(`http://${ingress}/`)).status).toBe(200);
+    const denied = await ask(proxy.port, connectTo(address));
+    expect(denied.status).toBe(403);
+    expect(denied.body).toMatch(/configuration of whisper-proxy is invalid/);
+    expect(denied.body).not.toContain('EGRESS_ALLOW');
+    expect(proxy.cli.lines).toContainEqual(
+      expect.objectContaining({
+        ...{ level: 'error', event: 'invalid_config', config_file: proxy.file },
+        faults: [expect.stringContaining('line 2'), expect.stringContaining('line 3')],
+      }),
+    );
+    expect(await output(['health'], env)).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(
+        /^warning: the configuration is invalid, .*\n {2}.*line 2: .*\n {2}.*line 3: .*\nok: /,
+      ),
+    });
+    expect(await (await fetch(`http://${admin}/healthz`)).json()).toMatchObject({
+      config: { denies_all: true, faults: [{}, {}] },
+      warnings: [expect.stringContaining('invalid'), expect.anything()],
+    });
+    const report = await output(['denied'], env);
+    expect(report.stdout).toMatch(/^the configuration is invalid, so egress denies everything/);
+    expect(report.stdout).not.toContain('to allow it');
+    expect(await scrape()).toMatch(/^whisper_proxy_config_denies_all 1$/m);
+    expect(await scrape()).toMatch(/^whisper_proxy_config_last_reload_successful 0$/m);
+    const allowed = await output(['allow', address, '--for', '1m'], env);
+    expect(allowed).toMatchObject({ status: 1, stderr: expect.stringContaining('invalid') });
+
+    await proxy.reload(FAULTY);
+    expect(await proxy.status(address)).toBe(403);
+    await proxy.reload(`EGRESS_ALLOW_OK=${address}\n`);
+    expect(await proxy.status(address)).toBe(200);
+    expect(await proxy.health()).toMatch(/^ok: /);
+    expect((await output(['denied'], env)).stdout).not.toContain('invalid');
+    expect(await scrape()).toMatch(/^whisper_proxy_config_denies_all 0$/m);
+    expect(await scrape()).toMatch(/^whisper_proxy_config_last_reload_successful 1$/m);
+  });
+
+  test('a file that vanishes then is no order to run without one', async () => {
+    const proxy = await start(FAULTY);
+    rmSync(proxy.file);
+    proxy.cli.child.kill('SIGHUP');
+    await soon(() => expect(proxy.reloads()).toMatchObject([{ level: 'error' }]));
+    expect(await proxy.health()).toMatch(/^warning: the configuration is invalid/);
+  });
+
+  test('who may use egress must not be missing once there are rules: that takes a restart', async () => {
+    const proxy = await start(`EGRESS_CLIENTS = 10.89.77.3\n`);
+    await proxy.reload('EGRESS_CLIENTS=10.89.77.3\nEGRESS_ALLOW=127.0.0.1:9\n');
+    expect(proxy.reloads()[0]).toMatchObject({
+      level: 'error',
+      faults: [expect.stringMatching(/^EGRESS_CLIENTS=.*restart/)],
+    });
+    expect(await proxy.status('127.0.0.1:9')).toBe(403);
+    await proxy.reload('EGRESS_ALLOW=127.0.0.1:9\nEGRESS_IDLE_TIMEOUT=1m\n');
+    expect(await proxy.status('127.0.0.1:9')).toBe(502);
+  });
+});
 
 describe('SIGHUP', () => {
   test('puts the file into force, as editors leave it, and ends nothing', async () => {

@@ -2,7 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Config, ConfigError, readAdmin, readConfig } from '../src/config/config.ts';
+import {
+  type Config,
+  ConfigError,
+  readAdmin,
+  readConfig,
+  readStartConfig,
+} from '../src/config/config.ts';
 
 const BASE = { UPSTREAM: 'http://whisper-gate:7860' };
 let folder: string;
@@ -313,4 +319,109 @@ test('who asks for health only needs to know where', () => {
     token: 'abc',
   });
   expect(() => readAdmin({ ADMIN_LISTEN: 'x' })).toThrow(ConfigError);
+});
+
+describe('a start with a faulty file', () => {
+  const GUARDED = { ...BASE, INGRESS_CLIENTS: 'session-manager' };
+
+  function startWith(text: string | null, env: Record<string, string> = GUARDED) {
+    const path = text === null ? join(folder, 'none.env') : write(text);
+    return readStartConfig({ ...env, CONFIG_FILE: path });
+  }
+
+  test.each([
+    ['an unknown name', 'EGRES_ALLOW=hf.co'],
+    ['a faulty rule', 'EGRESS_ALLOW=*.com'],
+    ['a faulty deny rule', 'EGRESS_DENY_X=a/b'],
+    ['a faulty limit', 'EGRESS_MAX_UPLOAD=64KB'],
+    ['a limit of no group', 'EGRESS_MAX_UPLOAD_X=64KiB'],
+    ['a faulty mode', 'EGRESS_MODE=enforced'],
+    ['a faulty number', 'EGRESS_MAX_CONNECTIONS=0'],
+    ['a faulty word', 'EGRESS_ON_RELOAD=close'],
+    ['a faulty level', 'LOG_LEVEL=loud'],
+    ['a faulty switch', 'LOG_ALLOWED=yes'],
+    ['a line that is none', 'hf.co'],
+    ['a name twice', 'EGRESS_DENY=a.example\nEGRESS_DENY=b.example'],
+    ['quotes that do not match', 'EGRESS_DENY="a.example'],
+    ['export', 'export EGRESS_DENY=a.example'],
+    ['CONFIG_FILE in it', 'CONFIG_FILE=/x'],
+    ['a strange line break', '# note\rEGRESS_DENY=a.example'],
+    ['bytes that are no text', '\ud800'],
+  ])('%s: denies everything, and listens', (_what, line) => {
+    const text = `EGRESS_ALLOW_REST=hf.co\nEGRESS_MODE_=x\nLOG_LEVEL=silent\n${line}\n`;
+    const { config, invalid } = startWith(
+      line.startsWith('LOG_LEVEL') ? text.replace('LOG_LEVEL=silent\n', '') : text,
+    );
+    expect(config.egress.policy).toEqual({
+      ...{ allow: [], deny: [], mode: 'enforce', maxUpload: { default: null, groups: {} } },
+      invalid: true,
+    });
+    expect(config.log.level).toBe('info');
+    expect(config.ingress.clients).toHaveLength(1);
+    expect(invalid?.messages.length).toBeGreaterThan(1);
+    expect(() => Object.assign(config.egress.policy, { mode: 'report' })).toThrow(TypeError);
+  });
+
+  test('one that is missing, is a folder or is no text does the same', () => {
+    mkdirSync(join(folder, 'sub'));
+    writeFileSync(join(folder, 'binary.env'), Buffer.from([0x41, 0x3d, 0xff, 0xfe]));
+    for (const name of ['none.env', 'sub', 'binary.env']) {
+      const path = join(folder, name);
+      const { config, invalid } = readStartConfig({ ...GUARDED, CONFIG_FILE: path });
+      expect(config).toMatchObject({ file: path, egress: { policy: { invalid: true } } });
+      expect(invalid?.messages).toHaveLength(1);
+    }
+  });
+
+  test('a rule of the environment does not come into force beside it', () => {
+    const { config } = startWith(null, {
+      ...GUARDED,
+      EGRESS_ALLOW: 'hf.co',
+      EGRESS_MODE: 'report',
+    });
+    expect(config.egress.policy).toMatchObject({ allow: [], mode: 'enforce' });
+  });
+
+  test.each([
+    ['a listener', 'ADMIN_LISTEN=garbage'],
+    ['a listener, twice', 'ADMIN_LISTEN=127.0.0.1:1\nADMIN_LISTEN=127.0.0.1:2'],
+    ['a listener, in half a pair of quotes', 'INGRESS_LISTEN="127.0.0.1:1'],
+    ['the token', 'ADMIN_TOKEN=no spaces'],
+    ['the upstream', 'UPSTREAM=whisper:7860'],
+    ['a time-out', 'EGRESS_IDLE_TIMEOUT=5'],
+    ['the clients', 'EGRESS_CLIENTS=a/b'],
+    ['two listeners at one address', 'INGRESS_LISTEN=127.0.0.1:1\nEGRESS_LISTEN=127.0.0.1:1'],
+    ['a listener without its token', 'ADMIN_LISTEN=0.0.0.0:9090'],
+  ])('a fault in %s ends it, with all the others told', (_what, lines) => {
+    expect(() => startWith(`EGRESS_ALLOW=*\n${lines}\n`)).toThrow(ConfigError);
+    expect(() => startWith(`EGRESS_ALLOW=*\n${lines}\n`)).toThrow(/EGRESS_ALLOW="\*"/);
+  });
+
+  test.each([
+    [{ EGRESS_ALLOW: 'hf.co' }],
+    [{ EGRESS_ALOW: 'hf.co' }],
+    [{ INGRESS_CONNECT_TIMEOUT: '5' }],
+  ])('a fault in the environment, %j, ends it', (env) => {
+    expect(() => startWith('EGRESS_ALLOW=*\n', { ...GUARDED, ...env })).toThrow(ConfigError);
+    expect(() => readStartConfig({ ...BASE, EGRESS_ALLOW: '*' })).toThrow(ConfigError);
+  });
+
+  test('ingress is not opened to anybody where the faults may hide whom it is for', () => {
+    const hidden = ['INGRESS_CLIENTS : session-manager', 'INGRESS_CLIENT=session-manager', null];
+    for (const text of hidden) {
+      expect(() => startWith(text, BASE)).toThrow(/INGRESS_CLIENTS: it is not set, but/);
+      expect(startWith(text, GUARDED).invalid).not.toBeNull();
+      const local = { ...BASE, INGRESS_LISTEN: '127.0.0.1:7860' };
+      expect(startWith(text, local).invalid).not.toBeNull();
+    }
+    expect(startWith('EGRESS_ALLOW=*', BASE).config.ingress.clients).toBeNull();
+  });
+
+  test('the admin listener takes no token where the faults may hide the one it has', () => {
+    const env = { ...GUARDED, ADMIN_LISTEN: '0.0.0.0:9090' };
+    const tokens = ['ADMIN_TOKEN : s3cret', null].map((text) => startWith(text, env).config.admin);
+    for (const { token } of tokens) expect(token).toMatch(/^[\w-]{43}$/);
+    expect(tokens[0]).not.toEqual(tokens[1]);
+    expect(() => startWith('EGRESS_ALLOW=*', env)).toThrow(/needs ADMIN_TOKEN/);
+  });
 });

@@ -1,5 +1,5 @@
 import type { UpstreamConnector } from '../ingress/upstream.ts';
-import type { ConfigState, Reload } from '../live/reload.ts';
+import { type ConfigState, INVALID_WARNING, type Reload } from '../live/reload.ts';
 import { REPORT_WARNING } from '../live/report-reminder.ts';
 import type { RulesInForce } from '../live/rules-in-force.ts';
 
@@ -42,17 +42,19 @@ export async function readHealth(parts: HealthParts): Promise<Health> {
   const { upstream, rules, reload, listeners } = parts;
   const [state, isUngated] = await Promise.all([upstream.probe(), upstream.isUngated()]);
   const { mode } = rules.policy;
+  const config = reload.state;
   return {
     status: 'ok',
     listeners,
     upstream: { address: String(upstream), ...state },
     mode,
-    config: reload.state,
+    config,
     timed: rules.timed.map(({ rule, until }) => ({
       rule: rule.label,
       until: new Date(until).toISOString(),
     })),
     warnings: [
+      ...(config.denies_all ? [INVALID_WARNING] : []),
       ...(mode === 'report' ? [REPORT_WARNING] : []),
       ...(isUngated && !parts.isEmbedded ? [GATE_WARNING] : []),
     ],

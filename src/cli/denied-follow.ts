@@ -1,6 +1,6 @@
 import { splitLines } from '../report/lines.ts';
 import type { LoggedDecision } from '../report/log-line.ts';
-import { remedyFor, takenGroups } from '../report/remedies.ts';
+import { type Known, remedyFor, takenGroups } from '../report/remedies.ts';
 import { formatRow } from '../report/row.ts';
 import type { Snapshot } from '../report/snapshot.ts';
 import { type Tallied, Tally } from '../report/tally.ts';
@@ -15,13 +15,12 @@ const LONGEST_LINE = 65_536;
 /** Shows decisions one by one; what can be done about each with the first of its like. */
 export class Follower {
   readonly #json: boolean;
-  readonly #taken: ReadonlySet<string>;
+  readonly #known: Known;
   readonly #tally = new Tally();
 
-  /** @param taken the groups that have allow rules. */
-  constructor(json: boolean, taken: ReadonlySet<string>) {
+  constructor(json: boolean, known: Known) {
     this.#json = json;
-    this.#taken = taken;
+    this.#known = known;
   }
 
   async show({ decision, time, count }: LoggedDecision): Promise<void> {
@@ -31,7 +30,7 @@ export class Follower {
       return;
     }
     const group = this.#tally.add(decision, time, count);
-    const remedy = remedyFor(group, { policy: null, taken: this.#taken });
+    const remedy = remedyFor(group, this.#known);
     const isNew = group.count === count;
     const one = { ...group, last: time, remedy };
     await print(formatRow(one, count, isNew, outputLook()));
@@ -57,8 +56,9 @@ export async function followProxy(
 ): Promise<never> {
   // First, so that nothing is lost between the two; a decision there may show twice.
   const events = await admin.get('/events', SILENCE);
-  const taken = json ? [] : (await report()).rules.filter(({ list }) => list === 'allow');
-  const follower = new Follower(json, takenGroups(taken));
+  const snapshot = json ? { rules: [], denies_all: false } : await report();
+  const taken = takenGroups(snapshot.rules.filter(({ list }) => list === 'allow'));
+  const follower = new Follower(json, { policy: null, taken, denies_all: snapshot.denies_all });
   for await (const { event, data } of readEvents(events)) {
     if (event === 'skipped') await follower.showSkipped((data as { skipped: number }).skipped);
     if (event !== 'decision') continue;

@@ -29,7 +29,10 @@ export async function reportLog(options: DeniedOptions): Promise<void> {
 
 /** Shows each decision of the log on standard input as it comes. */
 export async function followLog(options: DeniedOptions): Promise<void> {
-  const follower = new Follower(options.json ?? false, readAllowGroups(process.env));
+  const follower = new Follower(options.json ?? false, {
+    policy: null,
+    taken: readAllowGroups(process.env),
+  });
   await readLog(options, (logged) => follower.show(logged));
 }
 

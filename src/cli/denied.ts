@@ -83,7 +83,8 @@ async function reportProxy(admin: AdminClient, options: DeniedOptions): Promise<
     return snapshot;
   }
   const period = since && snapshot.since < cutoff ? since.text : null;
-  const report = { groups, source: { since: snapshot.since }, period, all, rules: snapshot.rules };
+  const { rules, denies_all } = snapshot;
+  const report = { groups, source: { since: snapshot.since }, period, all, rules, denies_all };
   await print(formatReport(report, outputLook()));
   return snapshot;
 }

@@ -21,11 +21,15 @@ function describe({ listeners, upstream, mode, config, timed, warnings }: Health
   const state =
     upstream.error === undefined ? upstream.state : `${upstream.state} (${upstream.error})`;
   const rules = `mode ${mode}, configuration ${config.hash} of ${clock(config.loaded)}`;
-  const lines = [`ok: ${where.join(', ')}; ${rules}; whisper at ${upstream.address} is ${state}`];
+  const ok = `ok: ${where.join(', ')}; ${rules}; whisper at ${upstream.address} is ${state}`;
+  const faults = config.faults.map((fault) => `  ${fault}`);
+  const told = warnings.map((warning) => `warning: ${warning}`);
+  // The first of the warnings is about the faults.
+  if (config.denies_all) return [...told.splice(0, 1), ...faults, ok, ...told, ''].join('\n');
+  const lines = [ok];
   for (const { rule, until } of timed) lines.push(`allowed until ${clock(until)}: ${rule}`);
-  if (config.faults.length > 0) {
+  if (faults.length > 0) {
     lines.push('warning: a later configuration has faults, so the one before stays in force:');
-    lines.push(...config.faults.map((fault) => `  ${fault}`));
   }
-  return [...lines, ...warnings.map((warning) => `warning: ${warning}`), ''].join('\n');
+  return [...lines, ...faults, ...told, ''].join('\n');
 }

@@ -1,4 +1,4 @@
-import { type Config, ConfigError, readConfig } from '../config/config.ts';
+import { type Config, ConfigError, readConfig, readStartConfig } from '../config/config.ts';
 import type { Fault } from '../config/env-file.ts';
 import { createLogger, endWithoutLog, type Logger } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
@@ -10,7 +10,7 @@ import { exitOn } from './exit.ts';
 
 /**
  * `whisper-proxy serve`: runs until SIGTERM or SIGINT. Exit status 0 after either, 78 if the
- * configuration has faults, 1 if a listener cannot listen.
+ * configuration has faults that a reload could not mend, 1 if a listener cannot listen.
  * @param options.local a stand-in for whisper on loopback and a host to try egress with, unless
  * UPSTREAM is set.
  */
@@ -19,9 +19,9 @@ export async function serve({ local = false }: { local?: boolean }): Promise<voi
   const demoAddress = await demoHost?.start();
   try {
     const presets = demoAddress ? localPresets(demoAddress) : {};
-    const config = readConfig(process.env, presets);
+    const { config, invalid } = readStartConfig(process.env, presets);
     const logger = createServeLogger(config, local || process.stdout.isTTY);
-    const sidecar = new Sidecar(config, logger, systemResolve);
+    const sidecar = new Sidecar(config, logger, systemResolve, invalid);
     stopOnSignal(async () => {
       await sidecar.stop();
       await demoHost?.stop();

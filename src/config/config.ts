@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { ClientRule } from '../policy/clients.ts';
 import type { Policy } from '../policy/decide.ts';
 import type { Fault } from './env-file.ts';
@@ -21,7 +22,10 @@ import {
   type Upstream,
   ValueError,
 } from './values.ts';
-import { isRuntime, RULE_LIST, VARIABLES, type VariableName } from './variables.ts';
+import { isKnown, isRuntime, RULE_LIST, VARIABLES, type VariableName } from './variables.ts';
+
+/** The same, before it is frozen. */
+type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
 
 /** What the program runs with; frozen, times in milliseconds. */
 export interface Config {
@@ -90,8 +94,71 @@ export class ConfigError extends Error {
  */
 export function readConfig(env: Environment, presets: Environment = {}): Config {
   const sources = readSources(env, presets);
+  const config = build(sources);
+  if (sources.faults.length > 0) throw new ConfigError(sources.faults, sources.file);
+  return deepFreeze(config);
+}
+
+/** What the program starts with. */
+export interface StartConfig {
+  config: Config;
+  /** The faults of the file, if it has any: then egress denies everything. */
+  invalid: ConfigError | null;
+}
+
+/**
+ * Reads the configuration for a start. A fault of the file in what a reload may change must not keep
+ * whisper from being reached: the configuration then has the listeners, an empty allowlist and the
+ * defaults of everything else that comes from the file alone.
+ * @throws ConfigError for faults in anything that is read at the start alone, or in the environment.
+ */
+export function readStartConfig(env: Environment, presets: Environment = {}): StartConfig {
+  const sources = readSources(env, presets);
+  const { faults } = sources;
+  const whole = build(sources);
+  if (faults.length === 0) return { config: deepFreeze(whole), invalid: null };
+  const error = () => new ConfigError(faults, sources.file);
+  if (!faults.every(isMendable)) throw error();
+  const assignments = new Map([...sources.assignments].filter(([name]) => !isRuntime(name)));
+  const config = build({ ...sources, assignments, faults: [] }, faults.some(mayHide));
+  if (faults.some(mayHide) && isOpenToAnybody(config.ingress)) {
+    faults.push(openIngress());
+    throw error();
+  }
+  config.file = env.CONFIG_FILE ?? null;
+  config.egress.policy = { ...config.egress.policy, invalid: true };
+  // The token that was meant may be in a line that cannot be read: until then nobody has one.
+  if (!isLoopback(config.admin.listen)) {
+    config.admin.token ??= randomBytes(32).toString('base64url');
+  }
+  return { config: deepFreeze(config), invalid: error() };
+}
+
+/** Whether a reload can mend a fault: it is the file's, and not in a variable that is read at the start alone. */
+function isMendable({ name, line }: Fault): boolean {
+  if (line === null) return name === 'CONFIG_FILE';
+  return name === null || !isKnown(name) || isRuntime(name);
+}
+
+/** Whether what is behind a fault may have been meant for any variable. */
+function mayHide({ name, line }: Fault): boolean {
+  return name === null || (line === null ? name === 'CONFIG_FILE' : !isKnown(name));
+}
+
+function isOpenToAnybody({ listen, clients }: Config['ingress']): boolean {
+  return clients === null && listen.kind === 'tcp' && !isLoopback(listen);
+}
+
+function openIngress(): Fault {
+  const message =
+    'it is not set, but a line that cannot be read may have been meant to set it; mend that line, or set it in the environment';
+  return { name: 'INGRESS_CLIENTS', line: null, value: null, message };
+}
+
+/** @param isHidden a fault may hide a variable: one that is missing is none then. */
+function build(sources: Sources, isHidden = sources.faults.some(mayHide)): Mutable<Config> {
   const read = reader(sources);
-  const config: Config = {
+  const config: Mutable<Config> = {
     file: sources.file,
     upstream: read('UPSTREAM', parseUpstream),
     ingress: {
@@ -130,9 +197,8 @@ export function readConfig(env: Environment, presets: Environment = {}): Config 
       ),
     ),
   };
-  checkTogether(config, sources);
-  if (sources.faults.length > 0) throw new ConfigError(sources.faults, sources.file);
-  return deepFreeze(config);
+  checkTogether(config, sources, isHidden);
+  return config;
 }
 
 /**
@@ -212,7 +278,11 @@ function reader({ assignments, faults }: Sources): Reader {
   return Object.assign(required, { optional });
 }
 
-function checkTogether({ ingress, egress, admin }: Config, { assignments, faults }: Sources): void {
+function checkTogether(
+  { ingress, egress, admin }: Config,
+  { assignments, faults }: Sources,
+  isHidden: boolean,
+): void {
   const fault = (name: VariableName, message: string) => {
     const assignment = assignments.get(name);
     faults.push({
@@ -243,10 +313,14 @@ function checkTogether({ ingress, egress, admin }: Config, { assignments, faults
     if (other) fault(name, `${other} listens at ${where} too; give each a port of its own`);
     taken.set(where, name);
   }
-  const loopback = /^(?:127\.|::1$)/;
-  if (admin.listen && !loopback.test(admin.listen.host) && !assignments.has('ADMIN_TOKEN')) {
+  const hasToken = assignments.has('ADMIN_TOKEN') || isHidden;
+  if (admin.listen && !isLoopback(admin.listen) && !hasToken) {
     fault('ADMIN_LISTEN', 'beyond loopback it needs ADMIN_TOKEN; set that, or listen on 127.0.0.1');
   }
+}
+
+function isLoopback({ host }: TcpAddress): boolean {
+  return /^(?:127\.|::1$)/.test(host);
 }
 
 function formatFault({ name, line, value, message }: Fault, file: string | null): string {

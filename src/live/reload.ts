@@ -1,4 +1,4 @@
-import type { Config, ConfigError } from '../config/config.ts';
+import { type Config, ConfigError } from '../config/config.ts';
 import type { Admissions } from '../egress/admission.ts';
 import { crowdLimits } from '../egress/crowd.ts';
 import type { DecisionLog } from '../log/decision-log.ts';
@@ -22,9 +22,17 @@ export interface ConfigState {
   hash: string;
   /** When it was read; ISO 8601. */
   loaded: string;
-  /** Why the last try to read another was in vain; empty if it was not. */
+  /** What is wrong with the configuration that was read last; empty if nothing is. */
   faults: string[];
+  /** These were there at the start already, so there are no rules: egress denies everything. */
+  denies_all: boolean;
 }
+
+export const INVALID_WARNING =
+  'the configuration is invalid, so egress denies everything; mend it, then reload (systemctl --user reload whisper-proxy)';
+
+/** Read at the start alone, and rules that come into force without them would allow more than was meant. */
+const NARROWING = ['EGRESS_CLIENTS', 'EGRESS_REQUIRE_SNI'];
 
 /**
  * Puts another configuration into force while the program runs: its rules, mode, limits and log. A
@@ -36,23 +44,48 @@ export class Reload {
   readonly #record: Logger;
   #config: Config;
   #loaded = new Date();
-  #faults: string[] = [];
+  #faults: string[];
 
-  constructor(config: Config, parts: ReloadParts) {
+  /** @param invalid the faults that it was started in spite of. */
+  constructor(config: Config, invalid: ConfigError | null, parts: ReloadParts) {
     this.#config = config;
+    this.#faults = invalid?.messages ?? [];
     this.#parts = parts;
     this.#record = onRecord(parts.logger);
   }
 
   get state(): ConfigState {
-    const { hash } = this.#parts.rules;
-    return { hash, loaded: this.#loaded.toISOString(), faults: this.#faults };
+    const { hash, policy } = this.#parts.rules;
+    return {
+      hash,
+      loaded: this.#loaded.toISOString(),
+      faults: this.#faults,
+      denies_all: policy.invalid === true,
+    };
   }
 
-  /** Applies a configuration, and tells in the log what has changed by it. */
+  /** Logs the faults that it was started in spite of, if there are any. */
+  tellInvalid(): void {
+    if (this.#faults.length === 0) return;
+    this.#record.error(
+      {
+        event: 'invalid_config',
+        config: this.#parts.rules.hash,
+        config_file: this.#config.file,
+        faults: this.#faults,
+      },
+      INVALID_WARNING,
+    );
+  }
+
+  /**
+   * Applies a configuration, and tells in the log what has changed by it.
+   * @throws ConfigError if only a start can apply it.
+   */
   apply(config: Config): void {
     const { rules, admissions, limits, log, logger } = this.#parts;
     const before = this.#config;
+    if (rules.policy.invalid) requireSame(before, config);
     this.#config = config;
     this.#loaded = new Date();
     this.#faults = [];
@@ -85,7 +118,9 @@ export class Reload {
     this.#faults = error.messages;
     this.#record.error(
       { event: 'reload', config: this.#parts.rules.hash, faults: error.messages },
-      'the configuration has faults, so the one before stays in force',
+      this.#parts.rules.policy.invalid
+        ? 'the configuration is still invalid, so egress goes on denying everything'
+        : 'the configuration has faults, so the one before stays in force',
     );
   }
 
@@ -103,6 +138,20 @@ export class Reload {
     }
     return { open_denied_now: denied.length, open_ended: ends ? denied.length : 0 };
   }
+}
+
+/** After a start in spite of faults: what the faults hid then must not be missing once there are rules. */
+function requireSame(before: Config, after: Config): void {
+  const faults = changedNames(before.fixed, after.fixed)
+    .filter((name) => NARROWING.includes(name))
+    .map((name) => ({
+      name,
+      line: null,
+      value: after.fixed[name] ?? null,
+      message:
+        'the faults at the start hid it, and it is read at a start alone; restart whisper-proxy (systemctl --user restart whisper-proxy)',
+    }));
+  if (faults.length > 0) throw new ConfigError(faults, after.file);
 }
 
 function labelsOf({ egress: { policy } }: Config): string[] {

@@ -60,8 +60,10 @@ export class RulesInForce {
   }
 }
 
-function hashOf({ allow, deny, mode, maxUpload }: Policy): string {
+function hashOf({ allow, deny, mode, maxUpload, invalid }: Policy): string {
   const labels = (rules: readonly Rule[]) => rules.map(({ label }) => label);
-  const text = JSON.stringify([labels(allow), labels(deny), mode, maxUpload]);
+  const parts = [labels(allow), labels(deny), mode, maxUpload];
+  // Not that of an empty configuration: the line of the log that has it lists the faults.
+  const text = JSON.stringify(invalid ? [...parts, 'invalid'] : parts);
   return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }

@@ -8,9 +8,9 @@ export const TIMED_GROUP = 'timed';
 /** More than anybody adds by hand. */
 const MAX_RULES = 100;
 
-/** What cannot be allowed for a time; the message is a sentence with the remedy. */
+/** Why nothing can be allowed for a time; the message is a sentence with the remedy. */
 export class TimedAllowError extends Error {
-  readonly code = 'TOO_MANY_TIMED_RULES';
+  readonly code = 'CANNOT_ALLOW';
 }
 
 /** Rules that are allowed for a time, beside those of the configuration; none of them outlives the program. */
@@ -36,6 +36,12 @@ export class TimedAllows {
    * @throws RuleError, TimedAllowError
    */
   allow(texts: readonly string[], milliseconds: number): Date {
+    // The deny rules that would win over it are not known.
+    if (this.#rules.policy.invalid) {
+      throw new TimedAllowError(
+        'the configuration is invalid, so nothing can be allowed; mend it ("whisper-proxy health" lists the faults), and reload',
+      );
+    }
     const until = Date.now() + milliseconds;
     const rules = texts.map((text) => parseRule(text, 'allow', TIMED_GROUP));
     const added = new Map(rules.map((rule) => [rule.label, { rule, until }]));

@@ -20,13 +20,19 @@ export class ConfigurationMetrics {
     });
     this.#successful = new Gauge({
       name: 'whisper_proxy_config_last_reload_successful',
-      help: 'Whether the configuration could be used when it was read last (1), or the one before stays (0).',
+      help: 'Whether the configuration was valid when it was read last (1); if not (0), the previous one stays in force.',
       registers,
     });
     this.#loaded = new Gauge({
       name: 'whisper_proxy_config_last_reload_success_timestamp_seconds',
       help: 'When the configuration in force was read, in seconds since 1970.',
       registers,
+    });
+    const deniesAll: Gauge = new Gauge({
+      name: 'whisper_proxy_config_denies_all',
+      help: 'Whether egress denies everything since the configuration was invalid at the start (1).',
+      registers,
+      collect: () => deniesAll.set(rules.policy.invalid ? 1 : 0),
     });
     const timed: Gauge = new Gauge({
       name: 'whisper_proxy_timed_allows',

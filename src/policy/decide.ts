@@ -33,6 +33,8 @@ export interface Verdict {
   address?: string;
   /** Bytes that the client may send to the target on this connection; without it, any number. */
   maxUpload?: number;
+  /** It was denied since the configuration has faults, not since a rule is missing. */
+  invalid?: boolean;
 }
 
 /** The rules in force. */
@@ -45,6 +47,8 @@ export interface Policy {
     default: number | null;
     groups: Readonly<Record<string, number>>;
   };
+  /** The configuration has faults, so there are no rules, and everything is denied. */
+  invalid?: boolean;
 }
 
 /**
@@ -58,6 +62,7 @@ export type IsForbidden = (address: string, port: number) => boolean;
  * that is let through here must still pass `decideAddresses` with what it resolves to.
  */
 export function decideTarget(policy: Policy, target: Target, isForbidden: IsForbidden): Verdict {
+  if (policy.invalid) return notAllowed(policy);
   const denied = findRule(policy.deny, target);
   if (denied) return deny('deny_rule', denied);
   const allowed = findRules(policy.allow, target);
@@ -135,6 +140,7 @@ function allow(policy: Policy, rules: readonly Rule[]): Verdict {
 }
 
 function notAllowed(policy: Policy): Verdict {
+  if (policy.invalid) return { ...deny('not_allowed'), invalid: true };
   if (policy.mode === 'enforce') return deny('not_allowed');
   return {
     decision: 'would_deny',

@@ -57,6 +57,7 @@ export function explainDenial(verdict: Verdict, target: Target | null): string {
   const rule = target ? ruleFor(target) : '';
   switch (verdict.reason) {
     case 'not_allowed':
+      if (verdict.invalid) return INVALID;
       return `${where} is not on the allowlist. To allow it, add ${rule} to EGRESS_ALLOW: EGRESS_ALLOW=${rule}`;
     case 'deny_rule':
       return `${where} is denied by the rule "${verdict.rule}". No allow rule wins over it: take it out of ${variableOf('deny', groupOf(verdict.rule ?? ''))} to change that.`;
@@ -66,6 +67,9 @@ export function explainDenial(verdict: Verdict, target: Target | null): string {
       return OTHER[verdict.reason ?? 'bad_target'] ?? `${where} cannot be reached.`;
   }
 }
+
+const INVALID =
+  'The configuration of whisper-proxy is invalid, so everything is denied. "whisper-proxy health" lists the faults.';
 
 const OTHER: Partial<Record<Reason, string>> = {
   upload_limit:

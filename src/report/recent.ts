@@ -39,6 +39,7 @@ export class RecentDecisions implements DecisionObserver {
       since: this.#since,
       config: hash,
       mode: policy.mode,
+      denies_all: policy.invalid === true,
       groups: this.#tally.groups().map((group) => ({ ...group, remedy: remedyFor(group, known) })),
       rules: this.#uses.list(),
       minutes: this.#minutes.last(Date.now()),

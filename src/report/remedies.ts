@@ -18,6 +18,8 @@ export interface Known {
   policy: Policy | null;
   /** The groups that have allow rules. */
   taken: ReadonlySet<string>;
+  /** The configuration is invalid, and everything is denied for that. */
+  denies_all?: boolean;
 }
 
 const RULES_DECIDED: readonly (Reason | null)[] = [
@@ -51,7 +53,8 @@ export function remedyFor(group: Readonly<TalliedGroup>, known: Known): Remedy |
 type Explain = (group: Readonly<TalliedGroup>, known: Known) => { text: string; line?: string };
 
 const EXPLANATIONS: Record<Reason, Explain> = {
-  not_allowed: (group, { taken }) => {
+  not_allowed: (group, { policy, taken, denies_all = policy?.invalid }) => {
+    if (denies_all) return { text: 'the configuration is invalid, so everything is denied' };
     if (group.host === null) return { text: MANY };
     const host = readHost(group.host);
     if (host === null) return { text: 'no rule can cover it' };

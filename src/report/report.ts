@@ -14,7 +14,12 @@ export interface Report {
   /** What was allowed is told too. */
   all: boolean;
   rules: readonly RuleUse[];
+  /** The configuration is invalid: that comes before everything else. */
+  denies_all?: boolean;
 }
+
+const INVALID =
+  'the configuration is invalid, so egress denies everything: "whisper-proxy health" lists the faults; mend them, then: systemctl --user reload whisper-proxy';
 
 const APPLY = 'Put such a line into whisper-proxy.env, then: systemctl --user reload whisper-proxy';
 
@@ -23,6 +28,7 @@ export function formatReport(report: Report, look: Look): string {
   const groups = report.groups.filter(({ remedy }) => !remedy?.noise);
   const isRemediable = groups.some(({ remedy }) => remedy !== null && remedy.line !== null);
   const blocks = [
+    ...(report.denies_all ? [wrap(INVALID, look).join('\n')] : []),
     wrap(headline(report, look.now), look).join('\n'),
     ...(groups.length > 0 ? [formatTable(groups, look)] : []),
     ...formatNoise(report.groups, look),

@@ -68,6 +68,8 @@ export interface Snapshot {
   /** Which rules are in force. */
   config: string;
   mode: 'enforce' | 'report';
+  /** The configuration was invalid at the start, and egress denies everything until it is mended. */
+  denies_all: boolean;
   /** The last in time first. */
   groups: DecisionGroup[];
   /** In the order of the configuration, then those that are allowed for a time. */
