@@ -26,7 +26,8 @@ import { Metrics } from './metrics/metrics.ts';
 import { ClientList } from './net/client-list.ts';
 import { Listener } from './net/listener.ts';
 import { isOwnAddress } from './net/own-addresses.ts';
-import { limitResolve, lookupLimit, type Resolve } from './net/resolve.ts';
+import type { Resolve } from './net/resolve.ts';
+import { SharedLookups } from './net/shared-lookups.ts';
 import type { IsForbidden } from './policy/decide.ts';
 import { RecentDecisions } from './report/recent.ts';
 
@@ -48,6 +49,8 @@ export class Sidecar {
   readonly #invalid: ConfigError | null;
   readonly #logger: Logger;
   readonly #resolve: Resolve;
+  /** What the configuration names: whisper, and the clients. */
+  readonly #lookups: SharedLookups;
   readonly #rules: RulesInForce;
   readonly #metrics: Metrics;
   readonly #recent: RecentDecisions;
@@ -74,6 +77,7 @@ export class Sidecar {
     this.#invalid = invalid;
     this.#logger = logger;
     this.#resolve = resolve;
+    this.#lookups = new SharedLookups(resolve);
     this.#rules = new RulesInForce(config.egress.policy);
     this.#reminder = new ReportReminder(this.#rules, logger);
     this.#metrics = new Metrics(config.egress, this.#rules);
@@ -141,7 +145,7 @@ export class Sidecar {
     const config = this.#config;
     const upstream = new UpstreamConnector(
       await this.#upstreamAddress(),
-      this.#resolve,
+      this.#lookups.resolve,
       config.ingress.connectTimeout,
     );
     this.#metrics.start(async () => (await upstream.probe()).state === 'up');
@@ -179,7 +183,7 @@ export class Sidecar {
     return this.#app(
       createIngress({
         upstream,
-        clients: new ClientList(this.#config.ingress.clients, this.#resolve, this.#logger),
+        clients: new ClientList(this.#config.ingress.clients, this.#lookups.resolve, this.#logger),
         log: this.#log,
         observer: this.#metrics.ingress,
         logger: this.#logger,
@@ -194,14 +198,15 @@ export class Sidecar {
     const log = this.#log;
     const logger = this.#logger;
     const rules = this.#rules;
-    const clients = new ClientList(egress.clients, this.#resolve, logger);
+    const clients = new ClientList(egress.clients, this.#lookups.resolve, logger);
     const limits = crowdLimits(egress.maxConnections);
     const admissions = new Admissions({
       ...egress,
       rules,
       clients,
       isForbidden: this.#isForbidden,
-      resolve: limitResolve(this.#resolve, lookupLimit(process.env.UV_THREADPOOL_SIZE)),
+      // Its own, so that names that whisper asks for hold up no others.
+      resolve: new SharedLookups(this.#resolve).resolve,
       log,
     });
     const parts = { clients, limits, log, logger, pseudonym: this.#pseudonym };

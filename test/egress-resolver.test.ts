@@ -1,8 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import {
+  type AnswerQuestion,
+  type Reply,
+  records,
+  resolverAsking,
+  startDns,
+} from './helpers/dns-server.ts';
 import { connectionOf, startTarget } from './helpers/origin.ts';
 import { startBlackHole } from './helpers/origin-black-hole.ts';
-import { failing, type Names, startProxy, startProxyTo } from './helpers/proxy.ts';
-import { ask, connectTo, openTunnel } from './helpers/raw-client.ts';
+import { failing, type Names, soon, startProxy, startProxyTo } from './helpers/proxy.ts';
+import { ask, connectTo, openTunnel, RawClient } from './helpers/raw-client.ts';
+import { isReserved } from './helpers/tools.ts';
 
 const ALLOW = { EGRESS_ALLOW: 'name.test', EGRESS_CONNECT_TIMEOUT: '2s' };
 
@@ -154,29 +163,90 @@ describe('the address that is dialled', () => {
   });
 });
 
-describe('slow look-ups', () => {
-  test('that nobody waits for any more do not hold up later ones', async () => {
+describe.skipIf(isReserved(53))('slow name servers (port 53 of loopback)', () => {
+  const LOOPBACK = (name: string, type: string) =>
+    type === 'A' ? records(name, type, '127.0.0.1') : [];
+
+  /** A proxy whose name server says what the test says, and a target that everything resolves to. */
+  async function startWith(answer: AnswerQuestion, env: Record<string, string> = {}) {
     const target = await startTarget();
-    let release: (addresses: string[]) => void = () => undefined;
-    const slow = () =>
-      new Promise<string[]>((resolve) => {
-        release = resolve;
-      });
-    const proxy = await startProxyTo(
-      target.port,
-      {
-        EGRESS_ALLOW: `*.slow.test 127.0.0.0/8:${target.port} origin.test:${target.port}`,
-        EGRESS_CONNECT_TIMEOUT: '300ms',
-      },
-      Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`${index}.slow.test`, slow])),
+    const dns = await startDns(answer);
+    const proxy = await startProxy(
+      { EGRESS_ALLOW: `*.names.test:${target.port} 127.0.0.1:${target.port}`, ...env },
+      resolverAsking([dns], 'options timeout:5\n').resolve,
     );
-    const names = Array.from({ length: 9 }, (_, index) => `${index}.slow.test:443`);
-    const answers = await Promise.all(names.map((name) => ask(proxy.port, connectTo(name))));
-    expect(answers.map(({ status }) => status)).toEqual(names.map(() => 504));
-    const begun = proxy.lookups.length;
-    expect(begun).toBeLessThan(9);
-    release([]);
-    await openTunnel(proxy.port, `origin.test:${target.port}`);
-    expect(proxy.lookups.slice(begun)).toEqual(['origin.test']);
+    const connect = async (name: string) => {
+      const began = performance.now();
+      const { status } = await ask(proxy.port, connectTo(`${name}:${target.port}`));
+      return { status, ms: performance.now() - began };
+    };
+    return { proxy, dns, connect, port: target.port };
+  }
+
+  test('keep eight tunnels to four names waiting once, and each name is looked up once', async () => {
+    const { dns, connect, proxy } = await startWith((name, type) => ({
+      answers: LOOPBACK(name, type),
+      after: 1_500,
+    }));
+    const names = ['a.names.test', 'b.names.test', 'c.names.test', 'd.names.test'];
+    const outcomes = await Promise.all([...names, ...names].map(connect));
+    expect(outcomes.map(({ status }) => status)).toEqual(Array(8).fill(200));
+    for (const { ms } of outcomes) expect(ms).toBeLessThan(4_400);
+    const asked = names.flatMap((name) => [`A ${name}`, `AAAA ${name}`]);
+    expect(dns.asked.toSorted()).toEqual(asked.toSorted());
+    expect(proxy.lookups.toSorted()).toEqual(names);
+  });
+
+  test.each<[what: string, aaaa: Reply]>([
+    ['says nothing', null],
+    ['fails', { rcode: 'SERVFAIL' }],
+    ['lies that there is no such name', { rcode: 'NXDOMAIN' }],
+  ])('do not keep a tunnel waiting if IPv6 %s', async (_, aaaa) => {
+    const { connect } = await startWith((name, type) =>
+      type === 'A' ? { answers: LOOPBACK(name, type) } : aaaa,
+    );
+    const { status, ms } = await connect('a.names.test');
+    expect(status).toBe(200);
+    expect(ms).toBeLessThan(4_000);
+  });
+
+  test('that come late with an address that is not public do not get it dialled', async () => {
+    const { connect, proxy } = await startWith((name, type) =>
+      type === 'A'
+        ? { answers: LOOPBACK(name, type) }
+        : {
+            answers: records(name, type, 'fd00::1'),
+            after: name === 'late.names.test' ? 1_000 : 0,
+          },
+    );
+    expect((await connect('soon.names.test')).status).toBe(403);
+    expect((await connect('late.names.test')).status).toBe(200);
+    expect(proxy.decisions()).toMatchObject([
+      { reason: 'non_public_address', address: 'fd00::1' },
+      { decision: 'allow', address: '127.0.0.1' },
+    ]);
+  });
+
+  test('that never answer for many names do not hold up another name', async () => {
+    const { connect, proxy, port } = await startWith((name, type) =>
+      name.includes('silent') ? null : { answers: LOOPBACK(name, type) },
+    );
+    for (let index = 0; index < 100; index += 1) {
+      const client = await RawClient.connect(proxy.port);
+      client.send(connectTo(`${index}.silent.names.test:${port}`));
+    }
+    await soon(() => expect(proxy.lookups.length).toBeGreaterThan(60));
+    // Before EGRESS_CONNECT_TIMEOUT ends those; with a thread for each it was after that.
+    expect((await connect('good.names.test')).status).toBe(200);
+    expect(proxy.decisions()).toMatchObject([{ decision: 'allow', host: 'good.names.test' }]);
+  });
+
+  test('are left alone as soon as nobody waits for the name any more', async () => {
+    const { connect, dns } = await startWith(() => null, { EGRESS_CONNECT_TIMEOUT: '300ms' });
+    expect((await connect('a.names.test')).status).toBe(504);
+    const asked = dns.asked.length;
+    expect(asked).toBe(2);
+    await sleep(6_000);
+    expect(dns.asked).toHaveLength(asked);
   });
 });

@@ -7,7 +7,7 @@ import { readConfig } from '../src/config/config.ts';
 import { RulesInForce } from '../src/live/rules-in-force.ts';
 import { createLogger } from '../src/log/logger.ts';
 import { Metrics } from '../src/metrics/metrics.ts';
-import { systemResolve } from '../src/net/resolve.ts';
+import { SystemResolver } from '../src/net/system-resolver.ts';
 import { Sidecar } from '../src/sidecar.ts';
 import { LOOPBACK } from './helpers/cli.ts';
 import { Scrape, scrape } from './helpers/scrape.ts';
@@ -20,7 +20,7 @@ function collectGarbage(): void {
 /** Starts a proxy, scrapes it and stops it. @returns what tells whether it is still in memory. */
 async function runOnce(): Promise<WeakRef<Sidecar>> {
   const config = readConfig({ ...LOOPBACK, UPSTREAM: 'embedded', SHUTDOWN_TIMEOUT: '1ms' });
-  const sidecar = new Sidecar(config, createLogger('silent'), systemResolve);
+  const sidecar = new Sidecar(config, createLogger('silent'), new SystemResolver().resolve);
   const { admin } = await sidecar.start();
   await scrape(admin.port);
   await sidecar.stop();

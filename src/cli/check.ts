@@ -3,7 +3,8 @@ import { type Config, ConfigError, readConfig } from '../config/config.ts';
 import { createLogger } from '../log/logger.ts';
 import { ClientList } from '../net/client-list.ts';
 import { isOwnAddress } from '../net/own-addresses.ts';
-import { systemResolve } from '../net/resolve.ts';
+import type { Resolve } from '../net/resolve.ts';
+import { SystemResolver } from '../net/system-resolver.ts';
 import { addressForms, classifyAddress } from '../policy/addresses.ts';
 import {
   decide,
@@ -62,9 +63,10 @@ async function check(targets: Target[], options: CheckOptions, command: Command)
     process.stdout.write(`${config.file ?? 'the environment'} has no faults: ${summary(config)}\n`);
     return;
   }
-  const isForbidden = await forbiddenBy(config);
+  const { resolve } = new SystemResolver();
+  const isForbidden = await forbiddenBy(config, resolve);
   for (const target of targets) {
-    const { verdict, lines } = await judge(config.egress.policy, target, isForbidden);
+    const { verdict, lines } = await judge(config.egress.policy, target, isForbidden, resolve);
     process.stdout.write(`${lines.join('\n')}\n`);
     if (verdict.decision === 'deny') process.exitCode = 1;
   }
@@ -75,13 +77,14 @@ async function judge(
   policy: Policy,
   target: Target,
   isForbidden: IsForbidden,
+  resolve: Resolve,
 ): Promise<{ verdict: Verdict; lines: string[] }> {
   const where = formatHostPort(target.host, target.port);
   let verdict = decideTarget(policy, target, isForbidden);
   let addresses: string[] = [];
   let trouble: string | null = null;
   try {
-    addresses = target.kind === 'address' ? [target.host] : await systemResolve(target.host);
+    addresses = target.kind === 'address' ? [target.host] : await resolve(target.host);
     verdict = decide(policy, target, addresses, isForbidden);
   } catch (error) {
     trouble = `it cannot be looked up here (${(error as NodeJS.ErrnoException).code})`;
@@ -117,8 +120,11 @@ function classOf(address: string, port: number, isForbidden: IsForbidden): strin
 }
 
 /** As the running proxy has it, as far as the configuration alone tells. */
-async function forbiddenBy({ ingress, egress, admin }: Config): Promise<IsForbidden> {
-  const clients = new ClientList(egress.clients, systemResolve, createLogger('silent'));
+async function forbiddenBy(
+  { ingress, egress, admin }: Config,
+  resolve: Resolve,
+): Promise<IsForbidden> {
+  const clients = new ClientList(egress.clients, resolve, createLogger('silent'));
   // Looks their names up.
   await clients.allows('0.0.0.0');
 

@@ -2,7 +2,7 @@ import { readConfig } from '../config/config.ts';
 import { formatListenAddress } from '../config/values.ts';
 import { toneWav } from '../embedded/demo-wav.ts';
 import { createLogger } from '../log/logger.ts';
-import { systemResolve } from '../net/resolve.ts';
+import { SystemResolver } from '../net/system-resolver.ts';
 import { type Addresses, Sidecar } from '../sidecar.ts';
 import { ask } from './demo-egress.ts';
 import { DemoHost } from './demo-host.ts';
@@ -40,7 +40,7 @@ export async function demo(): Promise<void> {
     SHUTDOWN_TIMEOUT: '1s',
   });
   const logger = createLogger('info', { write: (json) => lines.push(JSON.parse(json) as Line) });
-  const sidecar = new Sidecar(config, logger, systemResolve);
+  const sidecar = new Sidecar(config, logger, new SystemResolver().resolve);
   const addresses = await sidecar.start();
   try {
     const wentIn = await runIngress(addresses);

@@ -2,7 +2,7 @@ import { type Config, ConfigError, readConfig, readStartConfig } from '../config
 import type { Fault } from '../config/env-file.ts';
 import { createLogger, endWithoutLog, type Logger } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
-import { systemResolve } from '../net/resolve.ts';
+import { SystemResolver } from '../net/system-resolver.ts';
 import { type Addresses, formatAddresses, Sidecar } from '../sidecar.ts';
 import { banner } from './banner.ts';
 import { DemoHost } from './demo-host.ts';
@@ -21,7 +21,7 @@ export async function serve({ local = false }: { local?: boolean }): Promise<voi
     const presets = demoAddress ? localPresets(demoAddress) : {};
     const { config, invalid } = readStartConfig(process.env, presets);
     const logger = createServeLogger(config, local || process.stdout.isTTY);
-    const sidecar = new Sidecar(config, logger, systemResolve, invalid);
+    const sidecar = new Sidecar(config, logger, new SystemResolver().resolve, invalid);
     stopOnSignal(async () => {
       await sidecar.stop();
       await demoHost?.stop();

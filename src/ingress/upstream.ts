@@ -53,7 +53,7 @@ export class UpstreamConnector {
       const aborted = new Promise<never>((_, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       });
-      const addresses = await Promise.race([this.#resolve(address.host), aborted]);
+      const addresses = await Promise.race([this.#resolve(address.host, signal), aborted]);
       return await dial(addresses, address.port, signal);
     } finally {
       clear();

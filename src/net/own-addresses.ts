@@ -1,4 +1,4 @@
-import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import { networkInterfaces } from 'node:os';
 import { classifyAddress, covers, parseNetwork } from '../policy/addresses.ts';
 import { canonicalAddress } from '../policy/host.ts';
 
@@ -11,11 +11,23 @@ import { canonicalAddress } from '../policy/host.ts';
 export function isOwnAddress(address: string): boolean {
   const { name } = classifyAddress(address);
   if (name === 'loopback' || name === 'unspecified') return true;
-  return Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .some((own) => canonicalAddress(own.address) === address || isOnLoopback(own, address));
+  return (
+    interfaceAddresses().includes(address) ||
+    loopbackNetworks().some((network) => covers(parseNetwork(network), address))
+  );
 }
 
-function isOnLoopback({ internal, family, cidr }: NetworkInterfaceInfo, address: string): boolean {
-  return internal && family === 'IPv4' && cidr !== null && covers(parseNetwork(cidr), address);
+/** The canonical addresses of this machine's interfaces, as they are now. */
+export function interfaceAddresses(): string[] {
+  return Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .map(({ address }) => canonicalAddress(address));
+}
+
+function loopbackNetworks(): string[] {
+  return Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .flatMap(({ internal, family, cidr }) =>
+      internal && family === 'IPv4' && cidr !== null ? [cidr] : [],
+    );
 }

@@ -8,7 +8,8 @@ import { connect, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log/logger.ts';
-import { type Resolve, systemResolve } from '../../src/net/resolve.ts';
+import type { Resolve } from '../../src/net/resolve.ts';
+import { SystemResolver } from '../../src/net/system-resolver.ts';
 import { Sidecar } from '../../src/sidecar.ts';
 import { LOOPBACK } from './cli.ts';
 
@@ -27,7 +28,7 @@ export interface Ingress {
 /** Starts the proxy on free loopback ports, until the test has finished. */
 export async function startIngress(
   env: Record<string, string>,
-  resolve: Resolve = systemResolve,
+  resolve: Resolve = new SystemResolver().resolve,
 ): Promise<Ingress> {
   const log: Line[] = [];
   const logger = createLogger('info', { write: (line) => void log.push(JSON.parse(line)) });

@@ -1,6 +1,7 @@
 import { expect, vi } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log/logger.ts';
+import type { Resolve } from '../../src/net/resolve.ts';
 import { Sidecar } from '../../src/sidecar.ts';
 import { cleanUp } from './proxy-cleanup.ts';
 
@@ -39,14 +40,16 @@ const DEFAULTS = {
   SHUTDOWN_TIMEOUT: '1ms',
 };
 
+/** @param names what they resolve to, or what looks them up. */
 export async function startProxy(
   env: Record<string, string> = {},
-  names: Names = {},
+  names: Names | Resolve = {},
 ): Promise<TestProxy> {
   const texts: string[] = [];
   const lookups: string[] = [];
-  const resolve = async (name: string) => {
+  const resolve: Resolve = async (name, signal) => {
     lookups.push(name);
+    if (typeof names === 'function') return names(name, signal);
     const answer = names[name] ?? failing('ENOTFOUND');
     return typeof answer === 'function' ? answer() : [...answer];
   };
