@@ -140,13 +140,28 @@ start() {
     return
   fi
   act "let systemd read the units" "${manager[@]}" daemon-reload
-  [[ ${services[*]} != *whisper-gate* ]] || mend_network whisper-net
-  [[ ${plan[visp-net.network]} == theirs ]] || mend_network visp-net
+  make_networks
   for service in "${services[@]}"; do start_service "$service"; done
   start_whisper
   act "wait until whisper-proxy is healthy" wait_until_healthy
   say "the log: ${journal[*]} -u whisper-proxy -o cat"
   say "whether whisper is locked in: $(again_as verify)"
+}
+
+# The networks that the services need. The name of a new network's bridge is known only when the network is there.
+make_networks() {
+  local name names=(visp-net)
+  [[ ${services[*]} != *whisper-gate* ]] || names=(whisper-net visp-net)
+  for name in "${names[@]}"; do
+    [[ $name == visp-net && ${plan[visp-net.network]-theirs} == theirs ]] || mend_network "$name"
+  done
+  has_bridges || return 0
+  mend_bridges
+  for name in "${names[@]}"; do
+    [[ -z $(elsewhere "$name.network") ]] || podman network exists "systemd-$name" ||
+      act "start $name-network.service" try_to start "$name-network.service"
+  done
+  $dry_run || mend_bridges
 }
 
 # `podman network prune` takes a network from under its service, which then would not make it anew.
@@ -178,8 +193,11 @@ try_to() { # start|restart SERVICE
 }
 
 start_failed() { # SERVICE
+  local remedy
   printf 'quadlets/install: %s did not start. The end of its log:\n' "$1" >&2
-  log_of "$1" >&2
+  log_of "$1" | tee "$work/log" >&2
+  remedy=$(bridge_remedy <"$work/log")
+  [[ -z $remedy ]] || refuse "$remedy"$'\n'"Then run this again"
   [[ $command == install ]] || refuse "the files and the image are those of before; see the log for what is wrong"
   # Where this run changed nothing, rollback would undo an older one.
   $has_changed || refuse "correct what the log names, and run this again"

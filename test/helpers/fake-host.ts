@@ -17,6 +17,8 @@ import { fileURLToPath } from 'node:url';
 const QUADLETS = fileURLToPath(new URL('../../quadlets', import.meta.url));
 const STUBS = fileURLToPath(new URL('../fixtures/fake-host', import.meta.url));
 
+const CALLER = fileURLToPath(new URL('../fixtures/install-function.bash', import.meta.url));
+
 /** Someone's machine: a home folder, a checkout, and stand-ins for podman and systemd that write down what they are asked. */
 export class FakeHost {
   readonly root = mkdtempSync(join(tmpdir(), 'whisper proxy '));
@@ -43,21 +45,28 @@ export class FakeHost {
   installUnder(umask: string, ...args: string[]) {
     writeFileSync(join(this.#fake, 'calls'), '');
     const script = 'umask "$1"; shift; exec "$@"';
-    const program = join(this.quadlets, 'install');
-    const { status, stdout, stderr } = spawnSync(
-      'bash',
-      ['-c', script, 'bash', umask, program, ...args],
-      {
-        encoding: 'utf8',
-        cwd: this.root,
-        env: {
-          PATH: `${STUBS}:${process.env.PATH}`,
-          HOME: this.home,
-          FAKE: this.#fake,
-          TMPDIR: this.#fake,
-        },
+    return this.#bash(script, umask, join(this.quadlets, 'install'), ...args);
+  }
+
+  /** Calls one function of the installer, which needs these of its parts. */
+  call(name: string, ...files: string[]) {
+    writeFileSync(join(this.#fake, 'calls'), '');
+    const paths = files.map((file) => join(this.quadlets, 'install.d', file));
+    return this.#bash('exec bash "$@"', CALLER, name, ...paths);
+  }
+
+  #bash(script: string, ...args: string[]) {
+    const { status, stdout, stderr } = spawnSync('bash', ['-c', script, 'bash', ...args], {
+      encoding: 'utf8',
+      cwd: this.root,
+      env: {
+        PATH: `${STUBS}:${process.env.PATH}`,
+        HOME: this.home,
+        FAKE: this.#fake,
+        XDG_RUNTIME_DIR: join(this.#fake, 'run'),
+        TMPDIR: this.#fake,
       },
-    );
+    });
     return { status, stdout, stderr, calls: this.get('calls').split('\n') };
   }
 
@@ -86,6 +95,10 @@ export class FakeHost {
     const path = join(this.#fake, name);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, value);
+  }
+
+  unset(name: string): void {
+    rmSync(join(this.#fake, name), { recursive: true });
   }
 
   get(name: string): string {

@@ -5,19 +5,26 @@ import { answers, fromSessionManager, install, OURS, writeUnits } from '../helpe
 
 /** From the setup that whisper-proxy is there to end, by the README's steps, to the locked one. */
 export function migration(lab: Lab): void {
-  describe('the old setup: session-manager on two networks, whisper on one that is internal', () => {
+  const cni = lab.backend === 'cni';
+  const started = () => lab.sh('podman inspect --format {{.State.StartedAt}} mongo other');
+  let before = '';
+
+  describe('the old setup: session-manager on two networks, whisper on one of them', () => {
     beforeAll(async () => {
       await writeUnits(lab, 'units');
       await writeUnits(lab, 'old-units');
       await lab.sh('mkdir -p ~/tries');
       await lab.systemctl('daemon-reload');
       await lab.systemctl('start', 'session-manager', 'apache');
+      // Neighbours that run all the while: so does the network namespace of a rootless user.
+      await lab.sh('podman run --detach --name other --network podman guest sleep infinity');
+      before = await started();
     });
 
-    const resolves = lab.backend === 'netavark';
-    test(`whisper ${resolves ? 'resolves' : 'does not resolve'} on ${lab.backend}`, async () => {
-      const { status } = await lab.attempt(fromSessionManager('getent hosts whisper'));
-      expect(status).toBe(resolves ? 0 : 2);
+    const found = async (name: string) =>
+      (await lab.attempt(fromSessionManager(`getent hosts ${name}`))).status === 0;
+    test(`session-manager finds ${cni ? 'either whisper or mongo, not both' : 'whisper and mongo'} on ${lab.backend}`, async () => {
+      expect([await found('whisper'), await found('mongo')].sort()).toEqual([!cni, true]);
     });
   });
 
@@ -39,6 +46,12 @@ export function migration(lab: Lab): void {
       expect(status).toBe(1);
       expect(stderr).toContain('whisper-net.network has Subnet=(none)');
       await lab.sh(`rm ${lab.units}/whisper-net.network`);
+      if (cni) {
+        // A network with the subnet of the new one, whose file somebody has deleted.
+        const create = 'podman network create --subnet 10.89.77.0/24 gone';
+        await lab.sh(`${create} && podman run --rm --network gone guest true`);
+        await lab.sh('rm /etc/cni/net.d/gone.conflist ~/.config/cni/net.d/gone.conflist || true');
+      }
       const again = await lab.attempt(install(lab));
       // As it stands there: whoever is on the network goes, session-manager included.
       const commands = again.stderr.match(/^ {2}(systemctl|podman) .*$/gm) ?? [];
@@ -46,15 +59,22 @@ export function migration(lab: Lab): void {
       await lab.sh(commands.join(' && '));
     });
 
-    test('with the old network gone, it installs, and whisper is found', async () => {
-      await lab.systemctl('stop', 'apache', 'session-manager');
+    const rootless = lab.scope === '--user';
+    const deletes = !cni ? '' : rootless ? ', deletes two old bridges' : ', deletes an old bridge';
+    test(`with the old network gone, it installs${deletes}, and whisper is found`, async () => {
       await lab.sh('rm -f ~/tries/log');
       await writeUnits(lab, 'units');
       const said = await lab.sh(install(lab));
+      const deleted = said.match(/^delete the bridge \S+ \(\S+\)/gm) ?? [];
+      // As root, podman itself deletes the bridge of a network that it removes.
+      expect(deleted).toHaveLength(!cni ? 0 : rootless ? 2 : 1);
+      if (cni)
+        expect(deleted.at(-1)).toMatch(/^delete the bridge cni-podman3 \(10\.89\.77\.1\/24\)$/);
       expect(said).toContain('whisper-proxy is healthy, and whisper-gate is locked');
       await lab.systemctl('start', 'apache');
       await answers(lab);
       await lab.until(`systemctl ${lab.scope} is-active --quiet ${OURS.join(' ')}`);
+      expect(await started()).toBe(before);
     });
 
     test('installing it again changes and restarts nothing', async () => {
@@ -80,6 +100,7 @@ export function migration(lab: Lab): void {
       await lab.systemctl('restart', 'whisper');
       await answers(lab);
       expect(await lab.sh(install(lab))).toContain('are up to date');
+      await lab.sh('podman rm --force --time 0 other');
     });
   });
 }
