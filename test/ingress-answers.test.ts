@@ -110,8 +110,9 @@ describe('an answer passes as it is', () => {
 
 describe('an answer that is none becomes 502', () => {
   test.each([
-    ['a header of 20 KB', `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`],
-    ['a header without an end', `HTTP/1.1 200 OK\r\n${'X: y\r\n'.repeat(10_000)}`],
+    ['a header of 70 KB', `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(70_000)}\r\n\r\n`],
+    ['a header without an end', `HTTP/1.1 200 OK\r\n${'X: y\r\n'.repeat(20_000)}`],
+    ['a header of too many fields', `HTTP/1.1 200 OK\r\n${'X: y\r\n'.repeat(1_001)}\r\n`],
     ['no HTTP', 'SSH-2.0-OpenSSH\r\n\r\n'],
     ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx'],
     [

@@ -13,13 +13,22 @@ async function askFrom(ingress: Ingress, localAddress: string, text: string): Pr
 }
 
 const GET = 'GET /config HTTP/1.1\r\nHost: whisper\r\nConnection: close\r\n\r\n';
+const HELD_BACK = 'Expect: 100-continue\r\nContent-Length: 3';
 
 describe('a stranger', () => {
   test.each([
     ['an ordinary request', 'GET', GET],
     ['an upload', 'POST', `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\nbeginning`],
     ['a WebSocket', 'GET', handshake()],
-    ['an upgrade', 'GET', handshake().replace('websocket', 'h2c')],
+    [
+      'an upgrade',
+      'GET',
+      handshake().replace('websocket', 'h2c').replace('keep-alive, Upgrade', 'Upgrade, close'),
+    ],
+    ['an expectation', 'GET', GET.replace('\r\n\r\n', '\r\nExpect: foo\r\n\r\n')],
+    ['a held back upload', 'GET', GET.replace('\r\n\r\n', `\r\n${HELD_BACK}\r\n\r\n`)],
+    ['a request without a Host', 'GET', GET.replace('Host', 'Guest')],
+    ['what cannot be read', null, 'GARBAGE\r\n\r\n'],
     ['CONNECT', 'CONNECT', 'CONNECT whisper:7860 HTTP/1.1\r\nHost: whisper\r\n\r\n'],
     ['an absolute target', 'GET', 'GET http://x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'],
   ])('is refused %s, and logged', async (_, method, text) => {

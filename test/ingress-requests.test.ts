@@ -89,7 +89,7 @@ describe('every path passes byte for byte', () => {
 });
 
 describe('connections', () => {
-  test('are kept alive, on both sides', async () => {
+  test('are kept alive for the client, and fresh for whisper, which may close one at any moment', async () => {
     const upstreamPorts = new Set<number | undefined>();
     const { address } = await startUpstream((request, response) => {
       upstreamPorts.add(request.socket.remotePort);
@@ -103,7 +103,7 @@ describe('connections', () => {
     agent.destroy();
     expect({ client: clientPorts.size, upstream: upstreamPorts.size }).toEqual({
       client: 1,
-      upstream: 1,
+      upstream: 3,
     });
   });
 

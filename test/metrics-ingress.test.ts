@@ -100,7 +100,7 @@ describe('what the proxy answers itself', () => {
     await askRaw(ingress, 'GET http://evil.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
     await askRaw(ingress, 'CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n');
     await askRaw(ingress, 'nonsense\r\n\r\n');
-    await askRaw(ingress, `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`);
+    await askRaw(ingress, `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(70_000)}\r\n\r\n`);
     await askRaw(ingress, handshake('http://evil.test/'));
     await expectCounts({ 'GET 400': 2, 'CONNECT 400': 1, 'other 400': 1, 'other 431': 1 });
   });
@@ -214,7 +214,8 @@ describe('upgrades', () => {
 
   test('one that is passed over is one request', async () => {
     const { ports, expectCounts } = await startBefore((_request, response) => response.end('x'));
-    const upgrade = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n';
+    const upgrade =
+      'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n';
     expect(await askRaw(ports.ingress, upgrade)).toContain('200 OK');
     await expectCounts({ 'GET 200': 1 });
   });

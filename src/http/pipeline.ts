@@ -4,14 +4,19 @@ import type { Socket } from 'node:net';
 /** Requests of one connection that may wait for their answers; clients that pipeline at all send few. */
 const MAX_UNANSWERED = 8;
 
+/** The answers that are still to come on each connection. */
+export type Unanswered = WeakMap<Socket, Set<ServerResponse>>;
+
 /**
  * Bounds what one connection can ask at once. Node takes every request that a connection brings,
  * before the first is answered; one packet of small ones would keep the program busy for seconds. A
  * connection that brings more is dropped, and one that goes away takes its queued requests along,
  * of which Node would not tell.
  */
-export function limitPipelining(listener: RequestListener): RequestListener {
-  const unanswered = new WeakMap<Socket, Set<ServerResponse>>();
+export function limitPipelining(
+  listener: RequestListener,
+  unanswered: Unanswered = new WeakMap(),
+): RequestListener {
   return (request: IncomingMessage, response) => {
     const { socket } = request;
     if (socket.destroyed) return;
@@ -25,6 +30,21 @@ export function limitPipelining(listener: RequestListener): RequestListener {
     response.once('close', () => queue.delete(response));
     listener(request, response);
   };
+}
+
+/**
+ * Waits until every request that a connection has brought so far is answered: whatever comes next on
+ * it is answered after them (RFC 9112, section 9.3.2).
+ */
+export async function untilAnswered(unanswered: Unanswered, socket: Socket): Promise<void> {
+  for (const response of unanswered.get(socket) ?? []) {
+    await new Promise((resolve) => response.once('close', resolve));
+  }
+}
+
+/** Whether a request of a connection still waits for its answer, or for the rest of it. */
+export function hasUnanswered(unanswered: Unanswered, socket: Socket): boolean {
+  return (unanswered.get(socket)?.size ?? 0) > 0;
 }
 
 function startQueue(socket: Socket): Set<ServerResponse> {

@@ -1,8 +1,10 @@
+import type { IncomingMessage } from 'node:http';
 import type { RawHeaders } from '../http/headers.ts';
-import { responseHeaders } from './headers.ts';
+import { responseHeaders, transferCodings } from './headers.ts';
+import { MAX_FIELDS } from './limits.ts';
 import { findForeignRedirect } from './redirect.ts';
 
-/** Whisper's answer is not one that may pass. */
+/** Whisper's answer is not one that may pass; the message goes on after "it …". */
 export class UnfitAnswerError extends Error {
   readonly code: string = 'UNFIT_ANSWER';
 }
@@ -18,13 +20,24 @@ export class ForeignRedirectError extends UnfitAnswerError {
  * @returns the fields that reach the client.
  * @throws UnfitAnswerError, ForeignRedirectError
  */
-export function screenAnswer(
-  status: number,
-  headers: RawHeaders,
-  host: string | undefined,
-): RawHeaders {
-  if (status < 100 || status > 599) throw new UnfitAnswerError(`it has the status ${status}`);
-  const foreign = findForeignRedirect(headers, host);
+export function screenAnswer(answer: IncomingMessage, host: string | undefined): RawHeaders {
+  const { rawHeaders } = answer;
+  const fault = findFault(answer);
+  if (fault !== null) throw new UnfitAnswerError(fault);
+  const foreign = findForeignRedirect(rawHeaders, host);
   if (foreign !== null) throw new ForeignRedirectError(foreign);
-  return responseHeaders(headers);
+  return responseHeaders(rawHeaders);
+}
+
+function findFault(answer: IncomingMessage): string | null {
+  const { statusCode: status = 0, rawHeaders, httpVersion } = answer;
+  if (answer.httpVersionMajor !== 1) return `has the version HTTP/${httpVersion}`;
+  if (status < 100 || status > 599) return `has the status ${status}`;
+  if (rawHeaders.length / 2 > MAX_FIELDS) return `has more than ${MAX_FIELDS} fields`;
+  const codings = transferCodings(rawHeaders);
+  if (codings === null) return null;
+  // The field ends here, so nobody behind would know of a coding that is left on the bytes.
+  if (codings !== 'chunked') return 'has a Transfer-Encoding other than chunked';
+  // RFC 9112, section 6.1: its framing cannot be trusted.
+  return httpVersion === '1.0' ? 'has a Transfer-Encoding, and is of HTTP/1.0' : null;
 }

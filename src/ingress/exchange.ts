@@ -1,12 +1,15 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { PassThrough, type Readable } from 'node:stream';
-import { DecoratorHandler, type Dispatcher } from 'undici';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { hasBody } from '../http/headers.ts';
 import { peerAddress } from '../net/client-list.ts';
-import { screenAnswer } from './answer.ts';
-import { requestHeaders, toObject, toRaw } from './headers.ts';
+import { reset } from '../net/reset.ts';
+import { screenAnswer, UnfitAnswerError } from './answer.ts';
+import { askWhisper } from './ask.ts';
+import { framing, requestHeaders, toObject } from './headers.ts';
+import type { UpstreamConnector } from './upstream.ts';
 
-const LENGTH_MISMATCH = 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
+/** How long whisper may take to ask for a body that its client holds back (RFC 9110, section 10.1.1). */
+const CONTINUE_TIMEOUT_MS = 1_000;
+const UNASKED_SWITCH = 'changes the protocol unasked';
 
 /** A request on ingress and its response, as Node has them. */
 export interface Exchange {
@@ -14,66 +17,134 @@ export interface Exchange {
   response: ServerResponse;
   /** The request-target as it was sent. */
   url: string;
+  /** The client waits for a 100 before it sends the body. */
+  expectsContinue: boolean;
+}
+
+/** The way to whisper, and this proxy's name in Via. */
+export interface ExchangeOptions {
+  upstream: UpstreamConnector;
+  pseudonym: string;
+}
+
+/** Whisper's answer, with the fields that reach the client. */
+export interface WhisperAnswer {
+  statusCode: number;
+  headers: Record<string, string | string[]>;
+  /** It fails if the answer is cut off; the client's connection has been broken off by then. */
+  body: IncomingMessage;
 }
 
 /**
- * What stands between @fastify/reply-from and undici. reply-from has a normalised URL and a parsed
- * header; this sends what the client sent, byte for byte where it may, lets the client's going away
- * end it, and screens the answer.
- * @param find gives the exchange that a path of reply-from's is about, unless its client has gone.
- * @param pseudonym this proxy's name in Via.
+ * Sends a request to whisper as the client sent it, byte for byte where it may, and screens the answer.
+ * The connection is a fresh one: one that was used before may be closed by whisper at any moment, and
+ * a request that is lost then may not be sent again. The client's going away ends it all.
+ * @throws DialError, UnfitAnswerError, or the error of Node's parser or of the connection.
  */
-export function createInterceptor(
-  find: (path: string) => Exchange | undefined,
-  pseudonym: string,
-): Dispatcher.DispatcherComposeInterceptor {
-  return (dispatch) => (options, handler) => {
-    const exchange = find(options.path);
-    if (!exchange) throw new Error('the client has gone');
-    const { request, url } = exchange;
-    const headers = requestHeaders(request, peerAddress(request.socket.remoteAddress), pseudonym);
-    return dispatch(
-      { ...options, path: url, headers, body: bodyOf(request) },
-      screenHandler(handler, exchange),
-    );
-  };
-}
-
-/** Not the request itself: undici destroys a body that it gives up, and with it the client's socket. */
-function bodyOf(request: IncomingMessage): Readable | null {
-  return hasBody(request.rawHeaders) ? request.pipe(new PassThrough()) : null;
-}
-
-function screenHandler(
-  handler: Dispatcher.DispatchHandler,
-  { request, response }: Exchange,
-): Dispatcher.DispatchHandler {
-  const inner: Dispatcher.DispatchHandler = new DecoratorHandler(handler);
-  let notModified = false;
-  return {
-    onRequestStart(controller, context) {
-      const gone = () => controller.abort(new Error('the client has gone'));
-      if (response.destroyed) gone();
-      else response.once('close', gone);
-      inner.onRequestStart?.(controller, context);
-    },
-    onResponseStart(controller, status, headers, statusMessage) {
-      if (status < 200) return;
-      notModified = status === 304;
+export async function exchange(
+  { upstream, pseudonym }: ExchangeOptions,
+  { request, response, url, expectsContinue }: Exchange,
+): Promise<WhisperAnswer> {
+  const gone = closed(response);
+  const socket = await upstream.connect(gone);
+  return new Promise((resolve, reject) => {
+    const client = peerAddress(request.socket.remoteAddress);
+    const outgoing = askWhisper(socket, {
+      method: request.method,
+      target: url,
+      headers: [
+        ...requestHeaders(request, client, pseudonym),
+        ...framing(request),
+        ...(expectsContinue ? ['Expect', '100-continue'] : []),
+        ...['Connection', 'close'],
+      ],
+    });
+    const stopWaiting = sendBody(outgoing, request, response, expectsContinue);
+    const stop = () => {
+      stopWaiting();
+      request.unpipe(outgoing);
+      outgoing.destroy();
+      socket.destroy();
+    };
+    const fail = (error: unknown) => {
+      stop();
+      reject(error);
+    };
+    outgoing.on('error', fail);
+    outgoing.once('upgrade', () => fail(new UnfitAnswerError(UNASKED_SWITCH)));
+    outgoing.once('response', (answer) => {
+      stopWaiting();
+      answer.on('error', () => breakOff(response)).once('end', stop);
       try {
-        const screened = screenAnswer(status, toRaw(headers), request.headers.host);
-        inner.onResponseStart?.(controller, status, toObject(screened), statusMessage);
+        if (answer.statusCode === 101) throw new UnfitAnswerError(UNASKED_SWITCH);
+        const headers = toObject(screenAnswer(answer, request.headers.host));
+        resolve({ statusCode: answer.statusCode ?? 0, headers, body: answer });
       } catch (error) {
-        controller.abort(error instanceof Error ? error : new Error(String(error)));
+        fail(error);
       }
-    },
-    onResponseData: (controller, chunk) => inner.onResponseData?.(controller, chunk),
-    onResponseEnd: (controller, trailers) => inner.onResponseEnd?.(controller, trailers),
-    onResponseError(controller, error) {
-      // A 304 may tell the length of what it does not bring (RFC 9110, section 8.6); undici misses it.
-      const isWhole = notModified && 'code' in error && error.code === LENGTH_MISMATCH;
-      if (isWhole) inner.onResponseEnd?.(controller, {});
-      else inner.onResponseError?.(controller, error);
-    },
+    });
+    if (gone.aborted) fail(new Error('the client has gone'));
+    else gone.addEventListener('abort', stop);
+  });
+}
+
+/**
+ * Sends the body on. A client that holds it back is told to go on when whisper says so, or says
+ * nothing for a moment: not every server knows what it is expected to say.
+ * @returns a function that gives up waiting, since whisper has answered without the body.
+ */
+function sendBody(
+  outgoing: ClientRequest,
+  request: IncomingMessage,
+  response: ServerResponse,
+  expectsContinue: boolean,
+): () => void {
+  const noWaiting = () => undefined;
+  // A body goes only behind a field that frames it: else it would be read as the next request.
+  if (!hasBody(request.rawHeaders)) {
+    outgoing.end();
+    return noWaiting;
+  }
+  if (!expectsContinue) {
+    request.pipe(outgoing);
+    return noWaiting;
+  }
+  let isWaiting = true;
+  const stopWaiting = () => {
+    isWaiting = false;
+    clearTimeout(timer);
   };
+  const goOn = () => {
+    if (!isWaiting) return;
+    stopWaiting();
+    response.writeContinue();
+    request.pipe(outgoing);
+  };
+  const timer = setTimeout(goOn, CONTINUE_TIMEOUT_MS);
+  outgoing.once('continue', goOn);
+  return () => {
+    if (!isWaiting) return;
+    stopWaiting();
+    // Should it come all the same, it must not hide that the client goes away.
+    request.resume();
+  };
+}
+
+/**
+ * Ends an answer that was cut off, so that nobody takes it for the whole. The end of the connection
+ * would be the proper end of one that has neither a length nor chunks (RFC 9112, section 8).
+ */
+function breakOff(response: ServerResponse): void {
+  const { socket } = response;
+  const isFramed = response.chunkedEncoding || response.hasHeader('content-length');
+  if (socket && response.headersSent && !isFramed) reset(socket);
+  else response.destroy();
+}
+
+/** A signal that a response will not reach its client any more. */
+function closed(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  if (response.destroyed) controller.abort();
+  else response.once('close', () => controller.abort());
+  return controller.signal;
 }

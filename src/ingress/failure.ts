@@ -1,10 +1,11 @@
 import { type Answer, createAnswer } from '../http/answer.ts';
 import { DialError } from '../net/dial.ts';
 import { ForeignRedirectError, UnfitAnswerError } from './answer.ts';
+import { MAX_HEADER_BYTES } from './limits.ts';
 
 const RETRY_SECONDS = 5;
-/** The codes of Node's and undici's parsers. */
-const MALFORMED = /^(?:HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES)/;
+/** The codes of Node's parser. */
+const MALFORMED = /^HPE_/;
 
 /**
  * The answer where whisper gave none, or none that may pass.
@@ -24,10 +25,9 @@ export function failureAnswer(error: unknown, upstream: string): Answer {
   if (error instanceof DialError || code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return notListening(code, upstream);
   }
-  const isMalformed =
-    MALFORMED.test(code) || (error instanceof Error && error.name === 'HTTPParserError');
-  if (error instanceof UnfitAnswerError || isMalformed) {
-    const sentence = `whisper's answer cannot be passed on: it is malformed, or its header is too long (${code}).`;
+  const fault = findFault(error, code);
+  if (fault !== null) {
+    const sentence = `whisper's answer cannot be passed on: it ${fault}.`;
     return createAnswer({ status: 502, type: 'http_protocol_error', reason: null, sentence });
   }
   const sentence = `whisper at ${upstream} ended the connection before it answered (${code}). It may have been restarted; try again.`;
@@ -38,6 +38,14 @@ export function failureAnswer(error: unknown, upstream: string): Answer {
     sentence,
     retryAfter: RETRY_SECONDS,
   });
+}
+
+/** What is wrong with an answer, or null where none came. */
+function findFault(error: unknown, code: string): string | null {
+  if (error instanceof UnfitAnswerError) return error.message;
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return `has a header of more than ${MAX_HEADER_BYTES / 1024} KiB`;
+  return MALFORMED.test(code) ? `is malformed (${code})` : null;
 }
 
 function notListening(code: string, upstream: string): Answer {

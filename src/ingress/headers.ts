@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { endToEnd, pairs, type RawHeaders, values } from '../http/headers.ts';
 
 /** Set afresh: whisper must be able to believe them, and to build its links from them. */
@@ -17,9 +17,14 @@ const STEERING = new Set([
   'link',
 ]);
 
+/** What a request of HTTP/1.0 may leave out, and one of HTTP/1.1 has to have (RFC 9112, section 3.2). */
+const NO_HOST = 'whisper';
+/** Without a framing field these have no body; the others would say so (RFC 9110, section 8.6). */
+const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
+
 /**
  * The request's fields as whisper gets them: Host as the client sent it, since whisper builds the
- * addresses that it tells its clients from it.
+ * addresses that it tells its clients from it. Those that frame a body are not among them.
  * @param client the client's address, or null on a unix socket.
  * @param pseudonym this proxy's name in Via.
  */
@@ -30,8 +35,10 @@ export function requestHeaders(
 ): RawHeaders {
   const { rawHeaders } = request;
   const drop = new Set(Object.keys(request.headers).filter((name) => FORWARDED.test(name)));
+  drop.add('content-length');
   const host = values(rawHeaders, 'host')[0];
   return [
+    ...(host === undefined ? ['Host', NO_HOST] : []),
     ...endToEnd(rawHeaders, drop),
     ...(client === null ? [] : ['X-Forwarded-For', client]),
     ...(host === undefined ? [] : ['X-Forwarded-Host', host]),
@@ -42,27 +49,42 @@ export function requestHeaders(
   ];
 }
 
+/** The fields that frame a request's body on its way to whisper, as it was framed by the client. */
+export function framing({ rawHeaders, method = '' }: IncomingMessage): RawHeaders {
+  if (transferCodings(rawHeaders) !== null) return ['Transfer-Encoding', 'chunked'];
+  const length = values(rawHeaders, 'content-length')[0];
+  if (length !== undefined) return ['Content-Length', length.replace(/^0+(?=\d)/, '')];
+  return BODILESS.has(method) ? [] : ['Content-Length', '0'];
+}
+
 /** The fields of whisper's answer that reach the client. */
 export function responseHeaders(headers: RawHeaders): RawHeaders {
   return endToEnd(headers, STEERING);
 }
 
-/** Node's and undici's other shape of header fields, as the raw one. */
-export function toRaw(headers: IncomingHttpHeaders): RawHeaders {
-  return Object.entries(headers).flatMap(([name, value]) =>
-    [value ?? []].flat().flatMap((single) => [name, single]),
-  );
-}
-
-/** The raw shape as an object; fields that occur more than once have an array. */
+/**
+ * The raw shape as an object; fields that occur more than once have an array. Names are in lower case.
+ */
 export function toObject(headers: RawHeaders): Record<string, string | string[]> {
-  const fields = new Map<string, string | string[]>();
+  const fields = new Map<string, string[]>();
   for (const [name, value] of pairs(headers)) {
     const lower = name.toLowerCase();
     const before = fields.get(lower);
-    fields.set(lower, before === undefined ? value : [before, value].flat());
+    if (before) before.push(value);
+    else fields.set(lower, [value]);
   }
-  return Object.fromEntries(fields);
+  return Object.fromEntries(
+    [...fields].map(([name, all]) => [name, all.length === 1 ? (all[0] ?? '') : all]),
+  );
+}
+
+/**
+ * The transfer codings of a message, in lower case and without white space (RFC 9112, section 6.1).
+ * @returns null where there is no such field.
+ */
+export function transferCodings(headers: RawHeaders): string | null {
+  const codings = values(headers, 'transfer-encoding');
+  return codings.length === 0 ? null : codings.join().replace(/[ \t]/g, '').toLowerCase();
 }
 
 /** Whether a request has passed through the proxy of that name already (RFC 9110, section 7.6.3). */

@@ -6,7 +6,8 @@ import { endWith } from '../http/last-answer.ts';
 import { type DecisionLog, newId } from '../log/decision-log.ts';
 import { type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
-import { hasPassed } from './headers.ts';
+import { hasPassed, transferCodings } from './headers.ts';
+import { MAX_FIELDS, MAX_HEADER_BYTES } from './limits.ts';
 import type { IngressObserver } from './observer.ts';
 
 export interface ScreenOptions {
@@ -67,12 +68,16 @@ export function logIngress(
   });
 }
 
-/** What Node's parser refuses gets its line in the log and an answer like any other denial. */
-export function refuseUnreadable(
-  { log, observer }: Pick<ScreenOptions, 'log' | 'observer'>,
+/**
+ * What Node's parser refuses gets its line in the log and an answer like any other denial.
+ * @param isAnswering whether an earlier request of that connection still waits for its answer.
+ */
+export async function refuseUnreadable(
+  { clients, log, observer }: Pick<ScreenOptions, 'clients' | 'log' | 'observer'>,
   error: NodeJS.ErrnoException,
   socket: Socket,
-): void {
+  isAnswering: boolean,
+): Promise<void> {
   if (
     error.code === 'ECONNRESET' ||
     !socket.writable ||
@@ -81,10 +86,14 @@ export function refuseUnreadable(
     socket.destroy();
     return;
   }
-  const refusal = error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE;
+  // Its parser would complain of what comes next as well.
+  socket.pause();
+  const isAllowed = await clients.allows(peerAddress(socket.remoteAddress));
+  const fault = error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE;
+  const refusal = isAllowed ? fault : STRANGER;
   logIngress(log, { socket }, refusal.reason, null);
-  // Within another answer this one would be taken for a part of it.
-  if (socket.bytesWritten > 0) {
+  // Before or within another answer this one would be taken for it, or for a part of it.
+  if (isAnswering || socket.bytesWritten > 0) {
     socket.destroy();
     return;
   }
@@ -103,7 +112,13 @@ const UNREADABLE: Refusal = {
 const TOO_LONG: Refusal = {
   ...UNREADABLE,
   status: 431,
-  sentence: 'the header of the request is longer than 16 KiB.',
+  sentence: `the header of the request is longer than ${MAX_HEADER_BYTES / 1024} KiB.`,
+};
+
+const TOO_MANY: Refusal = {
+  ...UNREADABLE,
+  status: 431,
+  sentence: `the header of the request has more than ${MAX_FIELDS} fields.`,
 };
 
 const STRANGER: Refusal = {
@@ -134,8 +149,50 @@ const LOOP: Refusal = {
   sentence: 'this request has passed through the proxy already. Does UPSTREAM point back at it?',
 };
 
+const WRONG_VERSION: Refusal = {
+  status: 505,
+  reason: 'bad_target',
+  type: 'http_request_error',
+  sentence: 'only HTTP/1.1 and HTTP/1.0 are spoken here.',
+};
+
+const UNKNOWN_CODING: Refusal = {
+  status: 501,
+  reason: 'bad_target',
+  type: 'http_request_error',
+  sentence: 'a Transfer-Encoding other than chunked is not supported (RFC 9112, section 6.1).',
+};
+
+const DOUBTFUL_FRAMING: Refusal = {
+  ...UNKNOWN_CODING,
+  status: 400,
+  sentence: 'HTTP/1.0 has no Transfer-Encoding (RFC 9112, section 6.1).',
+};
+
+const UNKNOWN_EXPECTATION: Refusal = {
+  status: 417,
+  reason: 'bad_target',
+  type: 'http_request_error',
+  sentence: 'Expect may have the value 100-continue and no other (RFC 9110, section 10.1.1).',
+};
+
 function findFault(request: IncomingMessage, url: string, pseudonym: string): Refusal | null {
-  if (request.method === 'CONNECT' || !url.startsWith('/')) return NOT_A_PROXY;
-  if (values(request.rawHeaders, 'host').length > 1) return AMBIGUOUS_HOST;
-  return hasPassed(request, pseudonym) ? LOOP : null;
+  const { method, rawHeaders, httpVersion, httpVersionMajor } = request;
+  if (httpVersionMajor !== 1) return WRONG_VERSION;
+  if (rawHeaders.length / 2 > MAX_FIELDS) return TOO_MANY;
+  const isForWhisper = url.startsWith('/') || (method === 'OPTIONS' && url === '*');
+  if (method === 'CONNECT' || !isForWhisper) return NOT_A_PROXY;
+  const hosts = values(rawHeaders, 'host').length;
+  if (hosts > 1 || (hosts === 0 && httpVersion !== '1.0')) return AMBIGUOUS_HOST;
+  return findFramingFault(request) ?? (hasPassed(request, pseudonym) ? LOOP : null);
+}
+
+function findFramingFault({ rawHeaders, httpVersion }: IncomingMessage): Refusal | null {
+  const codings = transferCodings(rawHeaders);
+  if (codings !== null && httpVersion === '1.0') return DOUBTFUL_FRAMING;
+  if (codings !== null && codings !== 'chunked') return UNKNOWN_CODING;
+  // HTTP/1.0 knows of no expectations (RFC 9110, section 10.1.1).
+  const expectations = httpVersion === '1.0' ? [] : values(rawHeaders, 'expect');
+  const isKnown = expectations.every((value) => value.trim().toLowerCase() === '100-continue');
+  return isKnown ? null : UNKNOWN_EXPECTATION;
 }

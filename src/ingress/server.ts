@@ -1,21 +1,32 @@
-import { createServer, type IncomingMessage, METHODS } from 'node:http';
+import { createServer, type IncomingMessage, METHODS, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import httpProxy from '@fastify/http-proxy';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Answer, formatAnswer } from '../http/answer.ts';
+import { hasBody } from '../http/headers.ts';
 import { discardBody, endWith } from '../http/last-answer.ts';
-import { limitPipelining } from '../http/pipeline.ts';
+import {
+  hasUnanswered,
+  limitPipelining,
+  type Unanswered,
+  untilAnswered,
+} from '../http/pipeline.ts';
 import type { Logger } from '../log/logger.ts';
 import { limitCrowd } from '../net/crowd.ts';
 import { ForeignRedirectError } from './answer.ts';
-import { createInterceptor, type Exchange } from './exchange.ts';
+import { EarlyBytes } from './early-bytes.ts';
+import { type Exchange, type ExchangeOptions, exchange, type WhisperAnswer } from './exchange.ts';
 import { failureAnswer } from './failure.ts';
-import { beginRequest, observeRequests } from './observer.ts';
+import { MAX_HEADER_BYTES } from './limits.ts';
+import { beginRequest, type IngressObserver, observeRequests } from './observer.ts';
 import { logIngress, refuseUnreadable, type ScreenOptions, screen } from './screen.ts';
 import { handleUpgrade } from './upgrade.ts';
 import type { UpstreamConnector } from './upstream.ts';
 
 const SERVER_OPTIONS = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  // Node's own answer to it would ask nobody who the client is.
+  requireHostHeader: false,
   keepAlive: true,
   keepAliveInitialDelay: 30_000,
   keepAliveTimeout: 72_000,
@@ -40,19 +51,35 @@ export interface IngressOptions extends ScreenOptions {
  *                                         └─────▶ 4xx, 5xx
  */
 export function createIngress(options: IngressOptions): FastifyInstance {
+  const unanswered: Unanswered = new WeakMap();
+  const expecting = new WeakSet<IncomingMessage>();
+  const unreadable = new WeakSet<Socket>();
   const app = Fastify({
     // One route for everything: whisper reads the path, the proxy does not.
     rewriteUrl: () => '/',
     forceCloseConnections: 'idle',
-    clientErrorHandler: (error, socket) => refuseUnreadable(options, error, socket),
-    serverFactory: (listener) =>
-      createServer(SERVER_OPTIONS, limitPipelining(observeRequests(options.observer, listener))),
+    clientErrorHandler: (error, socket) => {
+      if (unreadable.has(socket)) return;
+      unreadable.add(socket);
+      const isAnswering = hasUnanswered(unanswered, socket);
+      orDestroy(options.logger, refuseUnreadable(options, error, socket, isAnswering), socket);
+    },
+    serverFactory: (listener) => {
+      const handle = limitPipelining(observeRequests(options.observer, listener), unanswered);
+      // Without these two Node would itself say 100 or 417, and ask nobody who the client is.
+      return createServer(SERVER_OPTIONS, handle)
+        .on('checkContinue', (request, response) => {
+          expecting.add(request);
+          handle(request, response);
+        })
+        .on('checkExpectation', handle);
+    },
   });
   app.server.maxHeadersCount = 0;
-  app.server.on('connection', (socket) => options.observer.connected(socket));
+  observeConnections(app.server, options.observer);
   limitCrowd(app.server, options.clients, { known: CLIENTS, strangers: STRANGERS });
-  addRelay(app, options, addScreen(app, options));
-  addHandovers(app, options);
+  addRelay(app, options, addScreen(app, options, expecting));
+  addHandovers(app, options, unanswered);
   return app;
 }
 
@@ -60,11 +87,13 @@ export function createIngress(options: IngressOptions): FastifyInstance {
 function addScreen(
   app: FastifyInstance,
   options: ScreenOptions & { upstream: UpstreamConnector },
+  expecting: WeakSet<IncomingMessage>,
 ): ReadonlyMap<string, Exchange> {
   const exchanges = new Map<string, Exchange>();
   app.addHook('onRequest', async (request, reply) => {
     const { raw, originalUrl: url, id } = request;
-    exchanges.set(id, { request: raw, response: reply.raw, url });
+    const expectsContinue = expecting.has(raw) && hasBody(raw.rawHeaders);
+    exchanges.set(id, { request: raw, response: reply.raw, url, expectsContinue });
     reply.raw.once('close', () => exchanges.delete(id));
     const refusal = await screen(options, raw, url);
     if (refusal) await send(reply, refusal);
@@ -89,11 +118,9 @@ function addRelay(
   for (const method of methods) {
     app.addHttpMethod(method, { hasBody: false, overrideExisting: true });
   }
-  const pool = upstream.createPool();
-  const find = (path: string) => exchanges.get(path.slice('/?'.length));
   app.register(httpProxy, {
     upstream: 'http://whisper',
-    undici: pool.compose(createInterceptor(find, pseudonym)),
+    undici: createClient({ upstream, pseudonym }, exchanges),
     httpMethods: methods,
     routes: ['/'],
     retryMethods: [],
@@ -116,36 +143,77 @@ function addRelay(
       },
     },
   });
-  app.addHook('onClose', () => pool.destroy());
 }
 
-/** Requests after which HTTP leaves the connection alone. */
-function addHandovers(app: FastifyInstance, options: IngressOptions): void {
-  const handle = (handover: Promise<void>, socket: Socket) => {
-    handover.catch((err: unknown) => {
-      options.logger.error({ err }, 'a connection could not be handed over');
-      socket.destroy();
-    });
+/**
+ * What @fastify/reply-from takes for an undici dispatcher. It has a normalised URL and a parsed
+ * header; what the client sent is found by the id of its request, which the URL has as its query.
+ */
+function createClient(options: ExchangeOptions, exchanges: ReadonlyMap<string, Exchange>) {
+  const idOf = (path: string) => path.slice('/?'.length);
+  const ask = async (path: string): Promise<WhisperAnswer> => {
+    const asked = exchanges.get(idOf(path));
+    if (!asked) throw new Error('the client has gone');
+    return exchange(options, asked);
   };
-  app.server.on('upgrade', (request, socket: Socket, head) => {
-    handle(handleUpgrade(options, app.routing, request, socket, head), socket);
+  const request = (
+    { path }: { path: string },
+    done: (error: Error | null, answer?: WhisperAnswer) => void,
+  ) => {
+    // Whatever is wrong in what follows, one answer is not to end the program.
+    ask(path)
+      .then((answer) => done(null, answer), done)
+      .catch(() => exchanges.get(idOf(path))?.response.destroy());
+  };
+  return { request: request as never };
+}
+
+/** Requests after which Node's parser leaves the connection alone. */
+function addHandovers(app: FastifyInstance, options: IngressOptions, unanswered: Unanswered): void {
+  const { server } = app;
+  const upgradeOptions = { ...options, unanswered };
+  server.on('upgrade', (request, socket: Socket, head) => {
+    const handled = handleUpgrade(upgradeOptions, server, request, socket, head);
+    orDestroy(options.logger, handled, socket);
   });
-  app.server.on('connect', (request, socket: Socket) => {
-    handle(refuseConnect(options, request, socket), socket);
+  server.on('connect', (request, socket: Socket, head: Buffer) => {
+    orDestroy(options.logger, refuseConnect(upgradeOptions, request, socket, head), socket);
   });
 }
 
 async function refuseConnect(
-  options: ScreenOptions,
+  options: ScreenOptions & { unanswered: Unanswered },
   request: IncomingMessage,
   socket: Socket,
+  head: Buffer,
 ): Promise<void> {
   socket.on('error', () => undefined);
   const end = beginRequest(options.observer, request, socket);
+  const early = new EarlyBytes(socket, head, () => socket.destroy());
+  early.gone.addEventListener('abort', () => socket.destroy());
+  await untilAnswered(options.unanswered, socket);
   const refusal = await screen(options, request, request.url ?? '');
-  if (!refusal) return;
+  if (!refusal || socket.destroyed) return;
   end(refusal.status);
   endWith(socket, formatAnswer(refusal));
+}
+
+/** Whatever goes wrong there, the connection is not to stay. */
+function orDestroy(logger: Logger, work: Promise<void>, socket: Socket): void {
+  work.catch((err: unknown) => {
+    logger.error({ err }, 'a connection could not be handed over');
+    socket.destroy();
+  });
+}
+
+/** A connection may come back to its server: it is one all the same. */
+function observeConnections(server: Server, observer: IngressObserver): void {
+  const seen = new WeakSet<Socket>();
+  server.on('connection', (socket: Socket) => {
+    if (seen.has(socket)) return;
+    seen.add(socket);
+    observer.connected(socket);
+  });
 }
 
 function send(reply: FastifyReply, { status, headers, body }: Answer): FastifyReply {

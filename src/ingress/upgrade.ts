@@ -1,16 +1,14 @@
-import {
-  request as httpRequest,
-  type IncomingMessage,
-  ServerResponse,
-  STATUS_CODES,
-} from 'node:http';
+import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { createAnswer, formatAnswer } from '../http/answer.ts';
+import { formatAnswer } from '../http/answer.ts';
 import { hasBody, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { endWith } from '../http/last-answer.ts';
+import { hasUnanswered, type Unanswered, untilAnswered } from '../http/pipeline.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { splice } from '../net/splice.ts';
-import { ForeignRedirectError, screenAnswer } from './answer.ts';
+import { ForeignRedirectError, screenAnswer, UnfitAnswerError } from './answer.ts';
+import { askWhisper } from './ask.ts';
+import { EarlyBytes } from './early-bytes.ts';
 import { failureAnswer } from './failure.ts';
 import { requestHeaders } from './headers.ts';
 import { beginRequest, type EndRequest } from './observer.ts';
@@ -19,9 +17,8 @@ import type { UpstreamConnector } from './upstream.ts';
 
 export interface UpgradeOptions extends ScreenOptions {
   upstream: UpstreamConnector;
+  unanswered: Unanswered;
 }
-
-type Listener = (request: IncomingMessage, response: ServerResponse) => void;
 
 interface Handshake {
   answer: IncomingMessage;
@@ -32,105 +29,165 @@ interface Handshake {
   head: Buffer;
 }
 
+const ignoreError = () => undefined;
+
 /**
- * A WebSocket (RFC 6455): whisper's own answer to the handshake, then bytes both ways.
+ * A request with an Upgrade, after which Node's parser leaves the connection alone. A WebSocket
+ * (RFC 6455) gets whisper's own answer to the handshake, then bytes go both ways. Any other Upgrade
+ * is ignored (RFC 9110, section 7.8): the connection goes back to the server without it.
  *
- *     session-manager ── GET, Upgrade: websocket ─▶ screen ─▶ whisper ── 101 ─▶ bytes ◀═▶ whisper
- *                                                                └── other ──▶ as it is
+ *     session-manager ─┬ Upgrade: websocket ─▶ screen ─▶ whisper ─┬ 101 ───▶ bytes ◀═▶ whisper
+ *                      └ another ─▶ server                        └ other ─▶ as it is
  *
- * @param asOrdinary takes a request whose wish for another protocol is passed over.
- * @param head what came together with the request.
+ * @param server where the request came from.
+ * @param head what has been read from the connection behind the header.
  */
 export async function handleUpgrade(
   options: UpgradeOptions,
-  asOrdinary: Listener,
+  server: Server,
   request: IncomingMessage,
   client: Socket,
   head: Buffer,
 ): Promise<void> {
-  client.on('error', () => undefined);
-  const end = beginRequest(options.observer, request, client);
-  client.unshift(head);
-  // Nobody reads from it yet, and who does not read does not see the other end go away.
-  client.read(0);
-  const refusal = (await screen(options, request, request.url ?? '')) ?? refuseBody(request);
-  if (isGone(client)) client.destroy();
-  else if (refusal) {
-    end(refusal.status);
-    endWith(client, formatAnswer(refusal));
-  } else if (request.headers.upgrade?.toLowerCase() === 'websocket') {
-    await relay(options, request, client, end);
-  } else {
-    // A server may pass over an Upgrade that it does not know (RFC 9110, section 7.8); h2c is the
-    // usual one.
-    asOrdinary(request, lastResponse(request, client, end));
-  }
+  client.on('error', ignoreError);
+  if (isHandshake(request)) await handleWebSocket(options, request, client, head);
+  else await giveBack(options.unanswered, server, request, client, head);
 }
 
-/** Node does not read the body of a request that asks for an upgrade. */
-function refuseBody(request: IncomingMessage) {
-  if (!hasBody(request.rawHeaders)) return null;
-  return createAnswer({
-    status: 400,
-    type: 'http_request_error',
-    reason: null,
-    sentence: 'a request with a body cannot be upgraded: send it without its Upgrade field.',
+/** A request that is nothing but the opening handshake of a WebSocket (RFC 6455, section 4.1). */
+function isHandshake({ method, httpVersion, rawHeaders }: IncomingMessage): boolean {
+  return (
+    method === 'GET' &&
+    httpVersion === '1.1' &&
+    protocols(rawHeaders) === 'websocket' &&
+    !hasBody(rawHeaders)
+  );
+}
+
+/** What the Upgrade fields of a message name, in lower case. */
+function protocols(headers: RawHeaders): string {
+  return values(headers, 'upgrade').join().trim().toLowerCase();
+}
+
+async function giveBack(
+  unanswered: Unanswered,
+  server: Server,
+  request: IncomingMessage,
+  client: Socket,
+  head: Buffer,
+): Promise<void> {
+  let rest = head;
+  if (hasUnanswered(unanswered, client)) {
+    const early = new EarlyBytes(client, head, () => client.pause());
+    early.gone.addEventListener('abort', () => client.destroy());
+    await untilAnswered(unanswered, client);
+    if (early.gone.aborted || !client.writable) return;
+    rest = early.take();
+  }
+  // What the parser before has left behind; there would be more of it with every request.
+  client.removeAllListeners('pause').removeAllListeners('resume');
+  client.removeListener('error', ignoreError);
+  // The time-out between two requests, if there was one before.
+  client.setTimeout(0);
+  client.unshift(Buffer.concat([Buffer.from(formatWithoutUpgrade(request), 'latin1'), rest]));
+  server.emit('connection', client);
+  client.resume();
+}
+
+/** The header as it was read, without what made Node's parser take it for an upgrade. */
+function formatWithoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
+  const lines = pairs(rawHeaders).flatMap(([name, value]) => {
+    const lower = name.toLowerCase();
+    if (lower === 'upgrade') return [];
+    if (lower !== 'connection') return [`${name}: ${value}\r\n`];
+    const options = value.split(',').filter((option) => option.trim().toLowerCase() !== 'upgrade');
+    return options.length === 0 ? [] : [`${name}:${options.join()}\r\n`];
   });
+  return `${method} ${url} HTTP/${httpVersion}\r\n${lines.join('')}\r\n`;
+}
+
+async function handleWebSocket(
+  options: UpgradeOptions,
+  request: IncomingMessage,
+  client: Socket,
+  head: Buffer,
+): Promise<void> {
+  const end = beginRequest(options.observer, request, client);
+  // Before the answer to its handshake a client has nothing to send (RFC 6455, section 4.1).
+  const early = new EarlyBytes(client, head, () => client.destroy());
+  early.gone.addEventListener('abort', () => client.destroy());
+  await untilAnswered(options.unanswered, client);
+  const refusal = await screen(options, request, request.url ?? '');
+  if (early.gone.aborted || !client.writable) return;
+  if (refusal) {
+    end(refusal.status);
+    endWith(client, formatAnswer(refusal));
+    return;
+  }
+  try {
+    await relay(options, request, client, early, end);
+  } catch (error) {
+    if (error instanceof ForeignRedirectError) {
+      logIngress(options.log, request, 'foreign_redirect', error.message);
+    }
+    const failure = failureAnswer(error, String(options.upstream));
+    if (early.gone.aborted) return;
+    end(failure.status);
+    endWith(client, formatAnswer(failure));
+  }
 }
 
 async function relay(
   options: UpgradeOptions,
   request: IncomingMessage,
   client: Socket,
+  early: EarlyBytes,
   end: EndRequest,
 ): Promise<void> {
-  try {
-    const { answer, headers, socket, head } = await shakeHands(options, request, client);
-    if (socket === null) {
-      const response = lastResponse(request, client, end);
-      response.writeHead(answer.statusCode ?? 502, headers);
-      answer.on('error', () => client.destroy()).pipe(response);
-      return;
-    }
-    client.write(formatSwitch(answer, headers), 'latin1');
-    socket.unshift(head);
-    end(101);
-    options.observer.webSocketBegan();
-    await splice(client, socket, { idleTimeout: 0 });
-    options.observer.webSocketEnded();
-  } catch (error) {
-    if (error instanceof ForeignRedirectError) {
-      logIngress(options.log, request, 'foreign_redirect', error.message);
-    }
-    const failure = failureAnswer(error, String(options.upstream));
-    end(isGone(client) ? 'client_closed' : failure.status);
-    endWith(client, formatAnswer(failure));
+  const { answer, headers, socket, head } = await shakeHands(options, request, early.gone);
+  if (socket === null) {
+    const response = lastResponse(request, client, end);
+    response.writeHead(answer.statusCode ?? 502, headers);
+    answer.on('error', () => client.destroy()).pipe(response);
+    return;
   }
+  client.write(formatSwitch(answer, headers), 'latin1');
+  client.unshift(early.take());
+  socket.unshift(head);
+  end(101);
+  options.observer.webSocketBegan();
+  await splice(client, socket, { idleTimeout: 0 });
+  options.observer.webSocketEnded();
 }
 
+/** @param gone ends it. */
 async function shakeHands(
   { upstream, pseudonym }: UpgradeOptions,
   request: IncomingMessage,
-  client: Socket,
+  gone: AbortSignal,
 ): Promise<Handshake> {
-  const address = peerAddress(client.remoteAddress);
-  const connection = await upstream.connect();
+  const address = peerAddress(request.socket.remoteAddress);
+  const connection = await upstream.connect(gone);
   return new Promise((resolve, reject) => {
-    const outgoing = httpRequest({
+    const outgoing = askWhisper(connection, {
       method: request.method,
-      path: request.url,
+      target: request.url,
       headers: [
         ...requestHeaders(request, address, pseudonym),
         ...['Connection', 'Upgrade', 'Upgrade', 'websocket'],
       ],
-      createConnection: () => connection,
     });
-    outgoing.maxHeadersCount = 0;
-    const gone = () => outgoing.destroy();
+    const cancel = () => {
+      outgoing.destroy();
+      connection.destroy();
+    };
     const settle = (answer: IncomingMessage, socket: Socket | null, head: Buffer) => {
       try {
-        const { statusCode = 0, rawHeaders } = answer;
-        const headers = screenAnswer(statusCode, rawHeaders, request.headers.host);
+        const isSwitch = answer.statusCode === 101;
+        if (isSwitch && (socket === null || protocols(answer.rawHeaders) !== 'websocket')) {
+          throw new UnfitAnswerError('does not change to the protocol that it was asked for');
+        }
+        const headers = screenAnswer(answer, request.headers.host);
         resolve({ answer, headers, socket, head });
       } catch (error) {
         connection.destroy();
@@ -139,12 +196,12 @@ async function shakeHands(
     };
     outgoing.on('error', reject);
     outgoing.once('upgrade', (answer, socket, head) => {
-      client.removeListener('close', gone).removeListener('end', gone);
+      gone.removeEventListener('abort', cancel);
       settle(answer, socket, head);
     });
     outgoing.once('response', (answer) => settle(answer, null, Buffer.alloc(0)));
-    if (isGone(client)) gone();
-    else client.once('close', gone).once('end', gone);
+    if (gone.aborted) cancel();
+    else gone.addEventListener('abort', cancel);
     outgoing.end();
   });
 }
@@ -166,10 +223,5 @@ function lastResponse(request: IncomingMessage, client: Socket, end: EndRequest)
     endWith(client, '');
   });
   client.once('close', () => response.destroy());
-  client.once('end', () => client.destroy());
   return response;
-}
-
-function isGone(client: Socket): boolean {
-  return client.destroyed || client.readableEnded;
 }

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
-import { Pool } from 'undici';
 import type { Upstream } from '../config/values.ts';
-import { DialError, deadline, dial, dialUnix } from '../net/dial.ts';
+import { type CreateSocket, DialError, deadline, dial, dialUnix } from '../net/dial.ts';
 import type { Resolve } from '../net/resolve.ts';
+import { UpstreamSocket } from '../net/upstream-socket.ts';
 import { formatHostPort } from '../policy/host.ts';
 
 export type UpstreamAddress = Exclude<Upstream, { kind: 'embedded' }>;
@@ -12,8 +12,8 @@ const PROBE_TIMEOUT_MS = 1_000;
 const GATE_PROBE_TIMEOUT_MS = 300;
 /** Discard (RFC 863), where nobody listens any more. */
 const UNUSED_PORT = 9;
-/** As many as ingress has clients. */
-const MAX_CONNECTIONS = 512;
+
+const createSocket: CreateSocket = (options) => new UpstreamSocket(options);
 
 /** The one way to whisper. */
 export class UpstreamConnector {
@@ -37,33 +37,38 @@ export class UpstreamConnector {
   }
 
   /**
-   * Connects to whisper.
-   * @param timeout milliseconds.
+   * Connects to whisper. Nothing limits how long an answer may take: a transcription may be silent
+   * for an hour, and TCP keep-alive tells whether the other end is still there.
+   * @param cancel ends the attempt.
    * @throws DialError, or the resolver's error.
    */
-  connect(timeout = this.#connectTimeout): Promise<Socket> {
-    return this.#dial(this.#address, timeout);
+  connect(cancel?: AbortSignal): Promise<Socket> {
+    return this.#dial(this.#address, this.#connectTimeout, cancel);
   }
 
-  async #dial(address: UpstreamAddress, timeout: number): Promise<Socket> {
+  async #dial(address: UpstreamAddress, timeout: number, cancel?: AbortSignal): Promise<Socket> {
     const { controller, clear } = deadline(timeout);
     const { signal } = controller;
+    const abort = () => controller.abort(new DialError('ECANCELED'));
+    if (cancel?.aborted) abort();
+    else cancel?.addEventListener('abort', abort);
     try {
-      if (address.kind === 'unix') return await dialUnix(address.path, signal);
+      if (address.kind === 'unix') return await dialUnix(address.path, signal, createSocket);
       const aborted = new Promise<never>((_, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       });
       const addresses = await Promise.race([this.#resolve(address.host, signal), aborted]);
-      return await dial(addresses, address.port, signal);
+      return await dial(addresses, address.port, signal, createSocket);
     } finally {
       clear();
+      cancel?.removeEventListener('abort', abort);
     }
   }
 
   /** Whether whisper listens now. */
   async probe(): Promise<{ state: 'up' } | { state: 'down'; error: string }> {
     try {
-      (await this.connect(PROBE_TIMEOUT_MS)).destroy();
+      (await this.#dial(this.#address, PROBE_TIMEOUT_MS)).destroy();
       return { state: 'up' };
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'UNKNOWN';
@@ -83,24 +88,5 @@ export class UpstreamConnector {
     } catch (error) {
       return error instanceof DialError && error.code === 'ECONNREFUSED';
     }
-  }
-
-  /**
-   * Connections to whisper, one request each at a time. No time limit on an answer: a transcription
-   * may be silent for an hour, and TCP keep-alive tells whether the other end is still there.
-   */
-  createPool(): Pool {
-    return new Pool('http://whisper', {
-      connect: (_options, callback) => {
-        this.connect().then(
-          (socket) => callback(null, socket),
-          (error: Error) => callback(error, null),
-        );
-      },
-      connections: MAX_CONNECTIONS,
-      pipelining: 1,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
   }
 }

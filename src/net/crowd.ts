@@ -38,6 +38,8 @@ export function limitCrowd(
     const isKnown = await clients.allows(address);
     if (socket.destroyed) return;
     const [crowd, limit] = isKnown ? [known, limits.known] : [strangers, limits.strangers];
+    // A server may be given a connection back.
+    if (crowd.has(socket)) return;
     if (crowd.size >= limit) {
       socket.destroy();
       onDrop(address, isKnown);

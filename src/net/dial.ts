@@ -1,4 +1,4 @@
-import { connect, isIPv6, type NetConnectOpts, type Socket } from 'node:net';
+import { isIPv6, type NetConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 
 /** RFC 8305, section 5: the Connection Attempt Delay. */
 const ATTEMPT_DELAY_MS = 250;
@@ -13,6 +13,9 @@ export class DialError extends Error {
     this.code = code;
   }
 }
+
+/** Makes the socket of an attempt, which is not connected yet. */
+export type CreateSocket = (options: NetConnectOpts & SocketConstructorOpts) => Socket;
 
 /** A connection, and which of the addresses it goes to. */
 export interface Dialled {
@@ -31,10 +34,11 @@ export async function dialAny(
   addresses: readonly string[],
   port: number,
   signal: AbortSignal,
+  create?: CreateSocket,
 ): Promise<Dialled> {
   const candidates = alternateFamilies(addresses).map((host) => ({ host, port }));
   // The socket itself does not know its peer any more if that has reset it by now.
-  const { socket, candidate } = await race(candidates, signal);
+  const { socket, candidate } = await race(candidates, signal, create);
   return { socket, address: candidate.host };
 }
 
@@ -43,13 +47,18 @@ export async function dial(
   addresses: readonly string[],
   port: number,
   signal: AbortSignal,
+  create?: CreateSocket,
 ): Promise<Socket> {
-  return (await dialAny(addresses, port, signal)).socket;
+  return (await dialAny(addresses, port, signal, create)).socket;
 }
 
 /** Connects to a unix socket. @throws DialError */
-export async function dialUnix(path: string, signal: AbortSignal): Promise<Socket> {
-  return (await race([{ path }], signal)).socket;
+export async function dialUnix(
+  path: string,
+  signal: AbortSignal,
+  create?: CreateSocket,
+): Promise<Socket> {
+  return (await race([{ path }], signal, create)).socket;
 }
 
 /** An AbortSignal that a dial takes as its deadline, and a function that lets it go. */
@@ -72,6 +81,7 @@ export function alternateFamilies(addresses: readonly string[]): string[] {
 function race<Candidate extends NetConnectOpts>(
   candidates: Candidate[],
   signal: AbortSignal,
+  create: CreateSocket = (options) => new Socket(options),
 ): Promise<{ socket: Socket; candidate: Candidate }> {
   return new Promise((resolve, reject) => {
     const attempts = new Set<Socket>();
@@ -99,7 +109,8 @@ function race<Candidate extends NetConnectOpts>(
         reject(new DialError(lastCode));
         return;
       }
-      const socket = connect({ ...candidate, allowHalfOpen: true, noDelay: true });
+      const options = { ...candidate, allowHalfOpen: true, noDelay: true };
+      const socket = create(options).connect(options);
       attempts.add(socket);
       socket.once('connect', () => {
         attempts.delete(socket);

@@ -23,6 +23,8 @@ export class Listener {
   constructor(server: IdleServer) {
     this.#server = server;
     server.on('connection', (socket: Socket) => {
+      // A server may be given a connection back.
+      if (this.#sockets.has(socket)) return;
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
