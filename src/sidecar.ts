@@ -51,6 +51,8 @@ export class Sidecar {
   readonly #resolve: Resolve;
   /** What the configuration names: whisper, and the clients. */
   readonly #lookups: SharedLookups;
+  readonly #ingressClients: ClientList;
+  readonly #egressClients: ClientList;
   readonly #rules: RulesInForce;
   readonly #metrics: Metrics;
   readonly #recent: RecentDecisions;
@@ -78,6 +80,10 @@ export class Sidecar {
     this.#logger = logger;
     this.#resolve = resolve;
     this.#lookups = new SharedLookups(resolve);
+    const listOf = (variable: string, clients: Config['ingress']['clients']) =>
+      new ClientList(variable, clients, this.#lookups.resolve, logger);
+    this.#ingressClients = listOf('INGRESS_CLIENTS', config.ingress.clients);
+    this.#egressClients = listOf('EGRESS_CLIENTS', config.egress.clients);
     this.#rules = new RulesInForce(config.egress.policy);
     this.#reminder = new ReportReminder(this.#rules, logger);
     this.#metrics = new Metrics(config.egress, this.#rules);
@@ -143,6 +149,8 @@ export class Sidecar {
 
   async #listen(): Promise<Addresses> {
     const config = this.#config;
+    // Nobody waits for it; until the names are known, what may be one of theirs is closed.
+    for (const list of [this.#ingressClients, this.#egressClients]) void list.refresh();
     const upstream = new UpstreamConnector(
       await this.#upstreamAddress(),
       this.#lookups.resolve,
@@ -157,7 +165,8 @@ export class Sidecar {
     const { reload, ...egress } = await this.#openEgress();
     const listeners: Record<string, string> = {};
     const isEmbedded = config.upstream.kind === 'embedded';
-    const parts = { upstream, isEmbedded, rules: this.#rules, reload, listeners };
+    const clientLists = [this.#ingressClients, this.#egressClients];
+    const parts = { upstream, isEmbedded, clientLists, rules: this.#rules, reload, listeners };
     const readers: AdminReaders = {
       health: () => readHealth(parts),
       decisions: () => this.#recent.snapshot(),
@@ -183,7 +192,7 @@ export class Sidecar {
     return this.#app(
       createIngress({
         upstream,
-        clients: new ClientList(this.#config.ingress.clients, this.#lookups.resolve, this.#logger),
+        clients: this.#ingressClients,
         log: this.#log,
         observer: this.#metrics.ingress,
         logger: this.#logger,
@@ -198,7 +207,7 @@ export class Sidecar {
     const log = this.#log;
     const logger = this.#logger;
     const rules = this.#rules;
-    const clients = new ClientList(egress.clients, this.#lookups.resolve, logger);
+    const clients = this.#egressClients;
     const limits = crowdLimits(egress.maxConnections);
     const admissions = new Admissions({
       ...egress,

@@ -208,7 +208,7 @@ describe('a slow header', () => {
   test('is not waited for', async () => {
     const logger = createLogger('info', { write: () => undefined });
     const log = new DecisionLog(logger, true);
-    const clients = new ClientList(null, async () => [], logger);
+    const clients = new ClientList('EGRESS_CLIENTS', null, async () => [], logger);
     const admissions = new Admissions({
       clients,
       rules: new RulesInForce({

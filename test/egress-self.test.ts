@@ -1,8 +1,8 @@
 import { networkInterfaces } from 'node:os';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { canonicalAddress } from '../src/policy/host.ts';
 import { startTarget } from './helpers/origin.ts';
-import { startProxy, startProxyTo } from './helpers/proxy.ts';
+import { failing, soon, startProxy, startProxyTo } from './helpers/proxy.ts';
 import { ask, connectTo, RawClient } from './helpers/raw-client.ts';
 
 /** This machine's own addresses, as a CONNECT target has them. */
@@ -131,6 +131,47 @@ describe.skipIf(process.platform !== 'linux')('EGRESS_CLIENTS (Linux: any 127/8 
       { decision: 'deny', reason: 'client_not_allowed', via, host, client: '127.0.0.3' },
     ]);
     expect(proxy.lookups).toEqual([]);
+  });
+
+  test('are not reached while nobody knows where their name leads', async () => {
+    const client = await startTarget(undefined, '127.0.0.2');
+    const other = await startTarget(undefined, '127.0.0.9');
+    let answer: () => Promise<string[]> = failing('EAI_AGAIN');
+    const env = {
+      EGRESS_CLIENTS: '127.0.0.3 client.test',
+      EGRESS_ALLOW: `127.0.0.0/8:${client.port} 127.0.0.0/8:${other.port}`,
+    };
+    const proxy = await startProxy(env, { 'client.test': () => answer() });
+    // At the start, before anybody has asked for anything.
+    await soon(() => expect(proxy.lookups).toEqual(['client.test']));
+    const statusOf = async ({ port }: { port: number }, host: string) => {
+      const socket = await RawClient.connect(proxy.port, '127.0.0.1', '127.0.0.3');
+      return (await socket.send(connectTo(`${host}:${port}`)).answer()).status;
+    };
+    expect(await statusOf(client, '127.0.0.2')).toBe(403);
+    expect(await statusOf(other, '127.0.0.9')).toBe(403);
+    answer = async () => ['127.0.0.2'];
+    await vi.waitFor(async () => expect(await statusOf(other, '127.0.0.9')).toBe(200), 8_000);
+    expect(await statusOf(client, '127.0.0.2')).toBe(403);
+    // It comes back with another address, which nobody has used yet.
+    answer = async () => ['127.0.0.9'];
+    await vi.waitFor(async () => expect(await statusOf(other, '127.0.0.9')).toBe(403), 12_000);
+    expect(client.sockets).toHaveLength(0);
+  });
+
+  test.each([
+    ['a tunnel', connectTo('origin.test:443')],
+    ['plain HTTP', 'GET http://origin.test/ HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ])('whose name cannot be looked up are told so, for %s', async (_, request) => {
+    const env = { EGRESS_CLIENTS: 'client.test' };
+    const proxy = await startProxyTo(443, env, { 'client.test': failing('EAI_AGAIN') });
+    const client = await RawClient.connect(proxy.port, '127.0.0.1', '127.0.0.2');
+    const answer = await client.send(request).answer();
+    expect(answer.status).toBe(403);
+    expect(answer.body).toContain('A name in EGRESS_CLIENTS cannot be looked up (EAI_AGAIN), so');
+    expect(proxy.decisions()).toMatchObject([
+      { reason: 'client_not_allowed', error: 'EAI_AGAIN', client: '127.0.0.2' },
+    ]);
   });
 
   test('let in those that a name stands for', async () => {

@@ -1,6 +1,9 @@
-import { describe, expect, test, vi } from 'vitest';
-import { type Ingress, open, startIngress } from './helpers/ingress.ts';
+import { Agent, type RequestOptions } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { ask, type Ingress, open, startIngress } from './helpers/ingress.ts';
 import { handshake, readRest } from './helpers/ingress-websocket.ts';
+import { failing, startProxy } from './helpers/proxy.ts';
 
 const CLIENT = '127.0.0.2';
 const STRANGER = '127.0.0.3';
@@ -94,14 +97,79 @@ describe('INGRESS_CLIENTS', () => {
     expect(new Set(asked)).toEqual(new Set(['session-manager']));
   });
 
-  test('with a name that cannot be looked up lets nobody in', async () => {
-    const resolve = async (name: string) => {
-      if (name.startsWith('127.')) return [name];
-      throw Object.assign(new Error('no'), { code: 'EAI_AGAIN' });
-    };
-    const env = { UPSTREAM: 'embedded', INGRESS_CLIENTS: 'session-manager' };
-    const ingress = await startIngress(env, resolve);
+  test('with a name that does not exist lets nobody in', async () => {
+    const ingress = await startNamed(failing('ENOTFOUND'));
     expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 403 /);
     expect(ingress.lines()).toMatchObject([{ reason: 'client_not_allowed', client: CLIENT }]);
   });
+
+  test.each([
+    ['an ordinary request', 'GET', GET],
+    ['an upload', 'POST', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\nbeginning'],
+    ['a WebSocket', 'GET', handshake()],
+    ['CONNECT', 'CONNECT', 'CONNECT whisper:7860 HTTP/1.1\r\nHost: whisper\r\n\r\n'],
+  ])(
+    'with a name that cannot be looked up answers %s with 503, and says why',
+    async (_, method, text) => {
+      const ingress = await startNamed(failing('EAI_AGAIN'));
+      const answer = await askFrom(ingress, CLIENT, text);
+      expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+      expect(answer).toMatch(/\r\nretry-after: 5\r\n/i);
+      expect(answer).toMatch(/\r\nx-whisper-proxy-reason: dns_error\r\n/i);
+      expect(answer).toContain(
+        'session-manager, which INGRESS_CLIENTS names, cannot be looked up (EAI_AGAIN), so',
+      );
+      expect(ingress.lines()).toMatchObject([
+        {
+          ...{ decision: 'deny', reason: 'dns_error', error: 'EAI_AGAIN', method },
+          ...{ host: 'session-manager', client: CLIENT },
+        },
+      ]);
+    },
+  );
+
+  test('with a name whose server has gone keeps a client that is known, on its open connection too', async () => {
+    let answer: () => Promise<string[]> = async () => [CLIENT];
+    const ingress = await startNamed(() => answer());
+    const open = new Agent({ keepAlive: true, maxSockets: 1 });
+    onTestFinished(() => open.destroy());
+    const status = async (options: RequestOptions) =>
+      (await ask(`${ingress.origin}/config`, { localAddress: CLIENT, ...options })).status;
+    expect(await status({ agent: open })).toBe(200);
+    answer = failing('EAI_AGAIN');
+    // Longer than a look-up counts.
+    await sleep(5_500);
+    for (let count = 0; count < 5; count += 1) expect(await status({ agent: open })).toBe(200);
+    expect(await status({})).toBe(200);
+    expect(await status({ localAddress: STRANGER })).toBe(503);
+    answer = failing('ENOTFOUND');
+    await vi.waitFor(async () => expect(await status({ agent: open })).toBe(403), 8_000);
+  });
 });
+
+test.each([
+  ['ENOTFOUND', /^INGRESS_CLIENTS names session-manager, which does not exist \(ENOTFOUND\)\. /],
+  ['EAI_AGAIN', /^session-manager in INGRESS_CLIENTS cannot be looked up \(EAI_AGAIN\)\. /],
+])('health warns of a name that gives %s, before its client has come', async (code, warning) => {
+  let answer = failing(code) as () => Promise<string[]>;
+  const env = { INGRESS_CLIENTS: 'session-manager' };
+  const proxy = await startProxy(env, { 'session-manager': () => answer() });
+  const warnings = async () => {
+    const { body } = await ask(`http://127.0.0.1:${proxy.ports.admin}/healthz`);
+    return (JSON.parse(String(body)) as { warnings: string[] }).warnings;
+  };
+  await vi.waitFor(async () =>
+    expect(await warnings()).toContainEqual(expect.stringMatching(warning)),
+  );
+  answer = async () => [CLIENT];
+  await vi.waitFor(
+    async () => expect((await warnings()).join()).not.toContain('INGRESS_CLIENTS'),
+    8_000,
+  );
+});
+
+/** Ingress for a client that a name stands for. */
+function startNamed(answer: () => Promise<string[]>): Promise<Ingress> {
+  const env = { UPSTREAM: 'embedded', INGRESS_CLIENTS: 'session-manager' };
+  return startIngress(env, async (name) => (name.startsWith('127.') ? [name] : answer()));
+}

@@ -117,6 +117,14 @@ describe('no line', () => {
     ],
     [{ reason: 'client_not_allowed' }, /10\.89\.77\.3 is not in EGRESS_CLIENTS/],
     [{ event: 'ingress', reason: 'client_not_allowed' }, /INGRESS_CLIENTS/],
+    [
+      { reason: 'client_not_allowed', error: 'EAI_AGAIN' },
+      /EGRESS_CLIENTS cannot be looked up \(EAI_AGAIN\), so 10\.89\.77\.3 may not have been rec/,
+    ],
+    [
+      { event: 'ingress', reason: 'dns_error', host: 'session-manager', error: 'EAI_AGAIN' },
+      /^session-manager in INGRESS_CLIENTS cannot be looked up \(EAI_AGAIN\).*the name server/,
+    ],
     [{ event: 'ingress', reason: 'bad_target' }, /not a request for whisper/],
     [{ event: 'ingress', reason: 'foreign_redirect' }, /never passed on/],
     [{ host: 'api.gradio.app' }, /GRADIO_ANALYTICS_ENABLED=False/],

@@ -15,6 +15,7 @@ describe('an answer to what must be refused', () => {
     [400, 'bad_target'],
     [403, 'sni_mismatch'],
     [403, 'no_sni'],
+    [503, 'dns_error'],
   ])('%i %s is a refusal', (status, reason) => {
     expect(judge({ status, reason })).toEqual({ state: 'closed', detail: `${status} ${reason}` });
   });

@@ -2,6 +2,7 @@ import type { UpstreamConnector } from '../ingress/upstream.ts';
 import { type ConfigState, INVALID_WARNING, type Reload } from '../live/reload.ts';
 import { REPORT_WARNING } from '../live/report-reminder.ts';
 import type { RulesInForce } from '../live/rules-in-force.ts';
+import type { ClientList } from '../net/client-list.ts';
 
 /** What `GET /healthz` tells. */
 export interface Health {
@@ -28,19 +29,28 @@ export interface HealthParts {
   upstream: UpstreamConnector;
   /** It is the stand-in, which needs no gate. */
   isEmbedded: boolean;
+  /** Their names are looked up, so that one that does not exist shows before its client comes. */
+  clientLists: readonly ClientList[];
   rules: RulesInForce;
   reload: Reload;
   /** Filled in once all of them listen. */
   listeners: Record<string, string>;
 }
 
+/** Who asks does not wait much longer than for whisper. */
+const REFRESH_LIMIT_MS = 1_000;
+
 const GATE_WARNING =
   'no gate stands in front of whisper: it can go around the proxy; whisper.container has to join whisper-gate (Network=container:whisper-gate)';
 
-/** Reads how the proxy is; it asks whisper whether it listens. */
+/** Reads how the proxy is; it asks whisper whether it listens, and looks up the names of clients. */
 export async function readHealth(parts: HealthParts): Promise<Health> {
-  const { upstream, rules, reload, listeners } = parts;
-  const [state, isUngated] = await Promise.all([upstream.probe(), upstream.isUngated()]);
+  const { upstream, clientLists, rules, reload, listeners } = parts;
+  const [state, isUngated] = await Promise.all([
+    upstream.probe(),
+    upstream.isUngated(),
+    ...clientLists.map((list) => list.refresh(REFRESH_LIMIT_MS)),
+  ]);
   const { mode } = rules.policy;
   const config = reload.state;
   return {
@@ -57,6 +67,7 @@ export async function readHealth(parts: HealthParts): Promise<Health> {
       ...(config.denies_all ? [INVALID_WARNING] : []),
       ...(mode === 'report' ? [REPORT_WARNING] : []),
       ...(isUngated && !parts.isEmbedded ? [GATE_WARNING] : []),
+      ...clientLists.flatMap((list) => list.problems()),
     ],
   };
 }

@@ -124,16 +124,16 @@ async function forbiddenBy(
   { ingress, egress, admin }: Config,
   resolve: Resolve,
 ): Promise<IsForbidden> {
-  const clients = new ClientList(egress.clients, resolve, createLogger('silent'));
-  // Looks their names up.
-  await clients.allows('0.0.0.0');
+  const clients = new ClientList('EGRESS_CLIENTS', egress.clients, resolve, createLogger('silent'));
+  await clients.refresh();
 
   const listens = [
     ...[ingress.listen, egress.listen, egress.tlsListen, egress.httpListen],
     ...[egress.dnsListen, admin.listen],
   ];
   const ports = new Set(listens.flatMap((listen) => (listen?.kind === 'tcp' ? [listen.port] : [])));
-  return (address, port) => clients.includes(address) || (ports.has(port) && isOwnAddress(address));
+  return (address, port) =>
+    clients.mayInclude(address) || (ports.has(port) && isOwnAddress(address));
 }
 
 function summary({ egress: { policy } }: Config): string {

@@ -1,7 +1,7 @@
 import type { Lookup } from '../dns/lookups.ts';
 import type { RulesInForce } from '../live/rules-in-force.ts';
 import { type DecisionLog, newId, type Via } from '../log/decision-log.ts';
-import type { ClientList } from '../net/client-list.ts';
+import type { ClientCheck, ClientList } from '../net/client-list.ts';
 import { DialError, deadline, dialAny } from '../net/dial.ts';
 import type { Resolve } from '../net/resolve.ts';
 import {
@@ -72,7 +72,10 @@ export class Admissions {
     const { clients } = this.#options;
     const progress = new Progress(attempt, this.#options.log, this.#options.rules);
     progress.readTarget();
-    if (!(await clients.allows(attempt.client))) return progress.deny(denial('client_not_allowed'));
+    const check = await clients.check(attempt.client);
+    if (!check.allowed) return progress.deny(denial('client_not_allowed'), errorOf(check));
+    // None of them must be reached, whatever address it has by now.
+    await clients.refresh();
     const { target, fault } = progress;
     if (target === null) return progress.deny(denial(fault?.reason ?? 'bad_target'), fault?.error);
     progress.config = this.#options.rules.hash;
@@ -100,7 +103,11 @@ export class Admissions {
    */
   async admitLookup({ name, type, client, own, fault }: Lookup): Promise<Verdict> {
     const host = parseHost(name);
-    const verdict = await this.#decideLookup(fault === null ? host : null, client, own);
+    const check = await this.#options.clients.check(client);
+    const verdict = check.allowed
+      ? this.#decideLookup(fault === null ? host : null, own)
+      : denial('client_not_allowed');
+    const error = errorOf(check) ?? fault;
     if (own && verdict.decision === 'allow') return verdict;
     this.#options.log.decide({
       event: 'egress',
@@ -114,14 +121,13 @@ export class Admissions {
       address: null,
       client,
       id: newId(),
-      ...(fault === null ? {} : { error: fault }),
+      ...(error === null ? {} : { error }),
       config: this.#options.rules.hash,
     });
     return verdict;
   }
 
-  async #decideLookup(host: Host | null, client: string | null, own: boolean): Promise<Verdict> {
-    if (!(await this.#options.clients.allows(client))) return denial('client_not_allowed');
+  #decideLookup(host: Host | null, own: boolean): Verdict {
     if (own) return { decision: 'allow', reason: null, rule: null };
     return host?.kind === 'name'
       ? decideLookup(this.#options.rules.policy, host.host)
@@ -133,8 +139,9 @@ export class Admissions {
    * would have to be waited for what comes.
    */
   async admitClient(via: Via, client: string | null): Promise<boolean> {
-    if (await this.#options.clients.allows(client)) return true;
-    const denied = unheard('client_not_allowed', via, client);
+    const check = await this.#options.clients.check(client);
+    if (check.allowed) return true;
+    const denied = unheard('client_not_allowed', via, client, errorOf(check));
     this.#options.log.decide({ ...denied, config: this.#options.rules.hash });
     return false;
   }
@@ -209,7 +216,12 @@ export class Admissions {
   }
 
   #isForbidden: IsForbidden = (address, port) =>
-    this.#options.clients.includes(address) || this.#options.isForbidden(address, port);
+    this.#options.clients.mayInclude(address) || this.#options.isForbidden(address, port);
+}
+
+/** The error that may be why a client was not recognised. */
+function errorOf(check: ClientCheck): string | undefined {
+  return check.allowed ? undefined : check.unresolved?.error;
 }
 
 function denial(reason: Reason, rule: string | null = null): Verdict {

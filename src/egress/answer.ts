@@ -77,6 +77,10 @@ function explain(verdict: Verdict, target: Target | null, detail: string): strin
       return `${where} carries TLS alone: ask for it as https, or set EGRESS_REQUIRE_SNI=false.`;
     case 'dns_error':
       return `${where} was not denied, but its name cannot be looked up (${detail}).`;
+    case 'client_not_allowed':
+      return detail === ''
+        ? explainDenial(verdict, target)
+        : `A name in EGRESS_CLIENTS cannot be looked up (${detail}), so the proxy cannot tell whether this client may use it.`;
     case 'connect_failed':
       return `${where} was not denied, but it cannot be reached (${detail}).`;
     default:

@@ -34,7 +34,12 @@ export function limitConnections(
 }
 
 /** The record of a connection that ends before anything on it was heard. */
-export function unheard(reason: Reason, via: Via, client: string | null): DecisionRecord {
+export function unheard(
+  reason: Reason,
+  via: Via,
+  client: string | null,
+  error?: string,
+): DecisionRecord {
   return {
     event: 'egress',
     decision: 'deny',
@@ -47,5 +52,6 @@ export function unheard(reason: Reason, via: Via, client: string | null): Decisi
     address: null,
     client,
     id: newId(),
+    ...(error === undefined ? {} : { error }),
   };
 }

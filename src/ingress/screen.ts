@@ -10,6 +10,8 @@ import { hasPassed, transferCodings } from './headers.ts';
 import { MAX_FIELDS, MAX_HEADER_BYTES } from './limits.ts';
 import type { IngressObserver } from './observer.ts';
 
+const RETRY_SECONDS = 5;
+
 export interface ScreenOptions {
   clients: ClientList;
   log: DecisionLog;
@@ -23,6 +25,8 @@ interface Refusal {
   reason: Reason;
   type: string;
   sentence: string;
+  /** Seconds. */
+  retryAfter?: number;
 }
 
 /**
@@ -37,21 +41,30 @@ export async function screen(
   url: string,
 ): Promise<Answer | null> {
   const client = peerAddress(request.socket.remoteAddress);
-  const refusal = (await options.clients.allows(client))
-    ? findFault(request, url, options.pseudonym)
-    : STRANGER;
+  const check = await options.clients.check(client);
+  if (!check.allowed && check.unresolved) {
+    const { name, error } = check.unresolved;
+    logIngress(options.log, request, 'dns_error', name, error);
+    return createAnswer(unrecognised(name, error));
+  }
+  const refusal = check.allowed ? findFault(request, url, options.pseudonym) : STRANGER;
   if (refusal === null) return null;
   const about = refusal.reason === 'client_not_allowed' ? (request.headers.host ?? null) : url;
   logIngress(options.log, request, refusal.reason, about);
   return createAnswer(refusal);
 }
 
-/** Writes the line of a denied request to ingress. @param host what it was about. */
+/**
+ * Writes the line of a denied request to ingress.
+ * @param host what it was about.
+ * @param error the code of the error behind it.
+ */
 export function logIngress(
   log: DecisionLog,
   request: Pick<IncomingMessage, 'socket' | 'method'>,
   reason: Reason,
   host: string | null,
+  error?: string,
 ): void {
   log.decide({
     event: 'ingress',
@@ -65,6 +78,7 @@ export function logIngress(
     address: null,
     client: peerAddress(request.socket.remoteAddress),
     id: newId(),
+    ...(error === undefined ? {} : { error }),
   });
 }
 
@@ -127,6 +141,17 @@ const STRANGER: Refusal = {
   type: 'http_request_denied',
   sentence: 'this client may not use whisper. INGRESS_CLIENTS names those that may.',
 };
+
+/** A client's name cannot be looked up, so nobody knows whether this is that client. */
+function unrecognised(name: string, error: string): Refusal {
+  return {
+    status: 503,
+    reason: 'dns_error',
+    type: 'dns_error',
+    sentence: `${name}, which INGRESS_CLIENTS names, cannot be looked up (${error}), so the proxy cannot tell whether this client may use whisper. Try again in a few seconds.`,
+    retryAfter: RETRY_SECONDS,
+  };
+}
 
 const NOT_A_PROXY: Refusal = {
   status: 400,

@@ -32,6 +32,7 @@ const DENIALS: Record<Exclude<Reason, 'foreign_redirect'>, Possible> = {
 
 const INGRESS_DENIALS: [Reason, readonly Via[]][] = [
   ['client_not_allowed', ['connect', 'http']],
+  ['dns_error', ['connect', 'http']],
   ['bad_target', ['connect', 'http']],
   ['foreign_redirect', ['http']],
 ];

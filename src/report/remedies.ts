@@ -103,15 +103,25 @@ const EXPLANATIONS: Record<Reason, Explain> = {
   too_many_connections: () => ({
     text: 'as many connections were open as EGRESS_MAX_CONNECTIONS lets through; raise it if whisper needs more',
   }),
-  dns_error: ({ error }) => ({
-    text: `no rule denied it: the name cannot be looked up${inBrackets(error)}, so look at the network`,
+  dns_error: ({ event, host, error }) => ({
+    text:
+      event === 'ingress'
+        ? `${host ?? 'a name'} in INGRESS_CLIENTS cannot be looked up${inBrackets(error)}, so its client was not recognised; look at the name server of its network`
+        : `no rule denied it: the name cannot be looked up${inBrackets(error)}, so look at the network`,
   }),
   connect_failed: ({ address, error }) => ({
     text: `no rule denied it: ${address ?? 'it'} cannot be reached${inBrackets(error)}, so look at the network`,
   }),
-  client_not_allowed: ({ event, client }) => ({
-    text: `${client ?? 'the client'} is not in ${event === 'ingress' ? 'INGRESS_CLIENTS' : 'EGRESS_CLIENTS'}; add it there if it should be`,
-  }),
+  client_not_allowed: ({ event, client, error }) => {
+    const who = client ?? 'the client';
+    const variable = event === 'ingress' ? 'INGRESS_CLIENTS' : 'EGRESS_CLIENTS';
+    return {
+      text:
+        error === null
+          ? `${who} is not in ${variable}; add it there if it should be`
+          : `a name in ${variable} cannot be looked up (${error}), so ${who} may not have been recognised; look at the name server`,
+    };
+  },
   foreign_redirect: () => ({
     text: 'whisper answered with a redirect to another place, which is never passed on',
   }),

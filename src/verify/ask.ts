@@ -127,7 +127,14 @@ export function judge(answer: ProxyAnswer): Outcome {
   return { state: stateOf(answer), detail: say(answer) };
 }
 
-function stateOf({ status, reason }: ProxyAnswer): Outcome['state'] {
+/** Ingress lets nobody in whom it cannot recognise, because the name of a client cannot be looked up. */
+export function isUnrecognised({ status, reason }: ProxyAnswer): boolean {
+  return status === 503 && reason === 'dns_error';
+}
+
+function stateOf(answer: ProxyAnswer): Outcome['state'] {
+  const { status, reason } = answer;
+  if (isUnrecognised(answer)) return 'closed';
   if (reason === null) return status >= 500 ? 'unknown' : 'open';
   if (status < 400 || TRIED.has(reason)) return 'open';
   // Not for this once (too_many_connections), or for a reason that this version does not know.

@@ -1,5 +1,5 @@
 import { formatHostPort } from '../policy/host.ts';
-import { askProxy, codeOf, refusedBy, say } from './ask.ts';
+import { askProxy, codeOf, isUnrecognised, refusedBy, say } from './ask.ts';
 import { askTls, sayTls } from './ask-tls.ts';
 import { clientHello } from './hello.ts';
 import { askNameServer } from './name-server.ts';
@@ -106,7 +106,7 @@ function ingressProbes({ ingress, ingressAllowed, also }: VispTargets): Probe[] 
 async function knock(ingress: string): Promise<Outcome> {
   try {
     const answer = await askProxy(ingress, INGRESS_PORT, { method: 'GET', target: '/' });
-    const isStranger = answer.reason === 'client_not_allowed';
+    const isStranger = answer.reason === 'client_not_allowed' || isUnrecognised(answer);
     return { state: isStranger ? 'closed' : 'open', detail: say(answer) };
   } catch (error) {
     return { state: 'unknown', detail: `no answer from ingress: ${codeOf(error)}` };
