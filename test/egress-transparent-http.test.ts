@@ -99,7 +99,8 @@ describe('a refusal', () => {
     ['an empty port in Host', get('origin.test:'), 400, { reason: 'bad_target' }],
     ['an address in another spelling', get('0x7f.1'), 400, { reason: 'bad_target' }],
     ['a fragment in the path', get('origin.test', '/a#b'), 400, { reason: 'bad_target' }],
-    ['OPTIONS *', 'OPTIONS * HTTP/1.1\r\nHost: origin.test\r\n\r\n', 400, { reason: 'bad_target' }],
+    ['OPTIONS * without Host', 'OPTIONS * HTTP/1.0\r\n\r\n', 400, { reason: 'bad_target' }],
+    ['* of another method', get('origin.test', '*'), 400, { reason: 'bad_target' }],
     ['an https URI', get('origin.test', 'https://origin.test/'), 400, { reason: 'bad_target' }],
     [
       'a tunnel',

@@ -20,6 +20,9 @@ const ANSWERS: Record<Reason, [status: number, type: string]> = {
   foreign_redirect: [502, 'http_protocol_error'],
 };
 
+/** The code of a request whose Transfer-Encoding is none that can be taken (RFC 9112, section 6.1). */
+export const UNSUPPORTED_CODING = 'unsupported_coding';
+
 const CONNECT_TYPES: Record<string, string> = {
   ECONNREFUSED: 'connection_refused',
   ECONNRESET: 'connection_terminated',
@@ -35,12 +38,13 @@ const EXCHANGE_FAILURES: Record<string, [status: number, type: string]> = {
 
 /**
  * The answer to a denied or failed request, with a sentence that says what would change it.
- * @param detail the code of the error behind the verdict, or what is wrong with the target.
+ * @param code of the error behind the verdict.
+ * @param fault what is wrong with the target, as a sentence without its dot.
  */
-export function answerTo(verdict: Verdict, target: Target | null, detail = ''): Answer {
+export function answerTo(verdict: Verdict, target: Target | null, code = '', fault = code): Answer {
   const reason = verdict.reason ?? 'bad_target';
-  const [status, type] = statusOf(reason, detail);
-  const sentence = explain(verdict, target, detail);
+  const [status, type] = statusOf(reason, code);
+  const sentence = explain(verdict, target, fault);
   return createAnswer({
     status,
     type,
@@ -63,6 +67,7 @@ export function answerToFailure(target: Target, code: string): Answer {
 
 function statusOf(reason: Reason, code: string): [status: number, type: string] {
   const [status, type] = ANSWERS[reason];
+  if (code === UNSUPPORTED_CODING) return [501, type];
   if (code === 'ETIMEDOUT' && reason === 'dns_error') return [504, 'dns_timeout'];
   if (reason !== 'connect_failed') return [status, type];
   return code === 'ETIMEDOUT' ? [504, 'connection_timeout'] : [status, CONNECT_TYPES[code] ?? type];

@@ -1,5 +1,6 @@
-import type { IncomingMessage } from 'node:http';
+import { type IncomingMessage, METHODS } from 'node:http';
 import type { Socket } from 'node:net';
+import { isTakenVersion } from '../http/framing.ts';
 import { hostFieldFault } from '../http/host-field.ts';
 import type { Via } from '../log/decision-log.ts';
 import { peerAddress } from '../net/client-list.ts';
@@ -21,9 +22,14 @@ export interface Attempt {
   ech?: true;
 }
 
+/** Node's parser takes these with RTSP/1.0 and ICE/1.0 as well, and does not tell. SOURCE is of ICE alone. */
+const HTTP_METHODS = new Set(METHODS.filter((method) => method !== 'SOURCE'));
+
 /** Checks what a request has to be, whatever it asks for. @throws TargetError */
 export function checkMessage(request: IncomingMessage): void {
-  if (request.httpVersionMajor !== 1) throw new TargetError('the request must be HTTP/1.1 or 1.0');
+  if (!isTakenVersion(request.httpVersion) || !HTTP_METHODS.has(request.method ?? '')) {
+    throw new TargetError('the request must be HTTP/1.1 or 1.0');
+  }
   const fault = hostFieldFault(request);
   if (fault !== null) throw new TargetError(fault);
 }

@@ -2,8 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { formatAnswer } from '../http/answer.ts';
 import { endWith } from '../http/last-answer.ts';
-import { closeNow } from '../net/reset.ts';
-import { judgeServerName, needsServerName, parseAuthority } from '../policy/target.ts';
+import type { Via } from '../log/decision-log.ts';
+import { closeNow, reset } from '../net/reset.ts';
+import { judgeServerName, needsServerName, parseAuthority, TargetError } from '../policy/target.ts';
 import { readHello } from '../tls/read-hello.ts';
 import { turnAway } from '../tls/turn-away.ts';
 import type { Admissions } from './admission.ts';
@@ -55,6 +56,28 @@ export async function handleConnect(
     ? await readNamedHello(admission, options.helloTimeout, client, head)
     : head;
   if (first !== null) await carry(admission, client, first, options.idleTimeout);
+}
+
+/**
+ * Refuses a tunnel.
+ * @param why the sentence without its dot.
+ * @param answers whether it may be said here: within another answer it would be taken for a part of that.
+ */
+export async function refuseConnect(
+  admissions: Admissions,
+  via: Via,
+  request: IncomingMessage,
+  client: Socket,
+  why: string,
+  answers: boolean,
+): Promise<void> {
+  client.on('error', () => undefined);
+  const attempt = attemptOf(via, 'CONNECT', request.url ?? null, client, () => {
+    throw new TargetError(why);
+  });
+  const admission = await admissions.admit(attempt);
+  if (!answers) reset(client);
+  else if (!admission.admitted) endWith(client, formatAnswer(admission.answer));
 }
 
 /** Reads a ClientHello that names the target. @returns it; null if none came, and the tunnel has ended. */

@@ -1,6 +1,7 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { endToEnd, pairs, type RawHeaders, values } from '../http/headers.ts';
+import { isFaultyCoding, isPlainlyFramed, isTakenVersion } from '../http/framing.ts';
+import { endToEnd, hasBody, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { discardBody } from '../http/last-answer.ts';
 import { UploadMeter } from '../net/upload-meter.ts';
 import { formatHostPort } from '../policy/host.ts';
@@ -33,11 +34,16 @@ export class ExchangeError extends Error {
   }
 }
 
+/** Informational answers before the final one; each would begin the idle time-out anew. */
+const MAX_INFORMATIONAL = 32;
 /** What the chunked coding puts around the bytes of a chunk, at most (RFC 9112, section 7.1). */
 const CHUNK_FRAME = 12;
 const HTTP_DEFAULT_PORT = 80;
 /** Rebuilt here: the target decides about the host, the message as it was read about its framing. */
 const REBUILT = new Set(['host', 'content-length']);
+const LENGTH = new Set(['content-length']);
+/** An answer with this status has no length (RFC 9110, section 8.6). */
+const NO_CONTENT = 204;
 /** Without a framing field these have no body; the others would say so (RFC 9110, section 8.6). */
 const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
 
@@ -70,6 +76,7 @@ export function exchange(
     });
     outgoing.maxHeadersCount = 0;
     let answer: IncomingMessage | undefined;
+    let informational = 0;
     const settle = () => {
       client.removeListener('close', gone);
       request.unpipe(outgoing);
@@ -82,6 +89,11 @@ export function exchange(
       reject(new ExchangeError(codeOf(error)));
     };
     const gone = () => fail({ code: 'ECANCELED' });
+    // What comes behind a whole answer, and whatever becomes of the connection then, changes nothing
+    // about it (RFC 9112, section 6.3).
+    const broken = (error: unknown) => {
+      if (!answer?.complete) fail(error);
+    };
 
     if (client.destroyed) gone();
     else client.once('close', gone);
@@ -94,11 +106,16 @@ export function exchange(
       discardBody(request);
       resolve();
     });
-    outgoing.on('error', fail);
+    outgoing.on('error', broken);
+    // Discarded (RFC 9110, section 15.2): this proxy has told the client to go on itself.
+    outgoing.on('information', () => {
+      informational += 1;
+      if (informational > MAX_INFORMATIONAL) fail({ code: 'too_many_informational' });
+    });
     outgoing.once('upgrade', () => fail({ code: 'HPE_UNEXPECTED_UPGRADE' }));
     outgoing.once('response', (incoming) => {
       answer = incoming;
-      incoming.on('error', fail);
+      incoming.on('error', broken);
       try {
         passHead(incoming, request, response, options.pseudonym);
         incoming.pipe(response);
@@ -125,18 +142,28 @@ function passHead(
   response: ServerResponse,
   pseudonym: string,
 ): void {
-  const coding = values(answer.rawHeaders, 'transfer-encoding').join();
-  if (!isPlainlyFramed(coding)) throw new ExchangeError('HPE_INVALID_TRANSFER_ENCODING');
+  checkAnswer(answer);
   // Closing on the rest of an upload would reset the connection, and the answer would be lost.
-  if (!request.complete) response.shouldKeepAlive = true;
+  if (!request.complete && hasBody(request.rawHeaders)) response.shouldKeepAlive = true;
   response.writeHead(answer.statusCode ?? 0, [
-    ...endToEnd(answer.rawHeaders),
+    ...endToEnd(answer.rawHeaders, answer.statusCode === NO_CONTENT ? LENGTH : undefined),
     'Via',
     `1.1 ${pseudonym}`,
   ]);
   // Server-sent events: the client waits for the header, the first event may take its time. Not
   // flushHeaders, which would encode the header as UTF-8, though it was read as Latin-1.
   response.write('', 'latin1');
+}
+
+/** @throws ExchangeError for an answer that must not be passed on. */
+function checkAnswer({ statusCode = 0, httpVersion, rawHeaders }: IncomingMessage): void {
+  // 101: no upgrade was asked for (RFC 9110, section 15.2.2). The others are not final.
+  if (statusCode < 200) throw new ExchangeError('HPE_UNEXPECTED_UPGRADE');
+  if (!isTakenVersion(httpVersion)) throw new ExchangeError('HPE_INVALID_VERSION');
+  const coding = values(rawHeaders, 'transfer-encoding').join();
+  if (!isPlainlyFramed(coding) || isFaultyCoding(httpVersion, coding)) {
+    throw new ExchangeError('HPE_INVALID_TRANSFER_ENCODING');
+  }
 }
 
 function requestHeaders(
@@ -174,14 +201,6 @@ function framing(request: IncomingMessage): RawHeaders {
   if (coding !== undefined) return ['Transfer-Encoding', 'chunked'];
   if (length !== undefined) return ['Content-Length', length];
   return BODILESS.has(request.method ?? '') ? [] : ['Content-Length', '0'];
-}
-
-/**
- * Whether a Transfer-Encoding is one that can be taken off here and put on again. A `gzip` in it
- * could not: the field ends with this hop, so nobody behind it would know.
- */
-export function isPlainlyFramed(coding: string): boolean {
-  return coding === '' || coding.trim().toLowerCase() === 'chunked';
 }
 
 function codeOf(error: unknown): string {

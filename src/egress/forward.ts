@@ -2,6 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import { parseHttpUri } from '../policy/target.ts';
 import type { HttpTarget } from './request.ts';
 
+const NO_PATH = /^[^/]*\/\/[^/?]*$/;
+
 /**
  * A plain HTTP request of a program that asks its proxy, in absolute-form (RFC 9112, section 3.2.2):
  *
@@ -10,6 +12,8 @@ import type { HttpTarget } from './request.ts';
  *
  * @throws TargetError
  */
-export function readForward(request: IncomingMessage): HttpTarget {
-  return parseHttpUri(request.url ?? '');
+export function readForward({ method, url = '' }: IncomingMessage): HttpTarget {
+  const read = parseHttpUri(url);
+  // RFC 9112, section 3.2.4: about the server as a whole.
+  return method === 'OPTIONS' && NO_PATH.test(url) ? { ...read, path: '*' } : read;
 }

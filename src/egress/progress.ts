@@ -74,7 +74,7 @@ export class Progress {
     return {
       admitted: false,
       reason,
-      answer: answerTo(verdict, this.target, this.fault?.message ?? error),
+      answer: answerTo(verdict, this.target, error, this.fault?.message),
     };
   }
 }

@@ -1,13 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Answer, formatAnswer } from '../http/answer.ts';
+import { isFaultyCoding, isPlainlyFramed } from '../http/framing.ts';
 import { endWith } from '../http/last-answer.ts';
 import type { Via } from '../log/decision-log.ts';
 import { closeNow, reset } from '../net/reset.ts';
 import { type Target, TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
-import { answerToFailure } from './answer.ts';
+import { answerToFailure, UNSUPPORTED_CODING } from './answer.ts';
 import { attemptOf, checkMessage } from './attempt.ts';
-import { ExchangeError, exchange, isPlainlyFramed } from './exchange.ts';
+import { ExchangeError, exchange } from './exchange.ts';
 
 /** A target, and the origin-form to send there. */
 export interface HttpTarget {
@@ -45,9 +46,15 @@ export async function handleRequest(
     request.url || null,
     request.socket,
     () => {
-      const read = readTarget(options, request);
-      path = read.path;
-      return read.target;
+      try {
+        const read = readTarget(options, request);
+        path = read.path;
+        return read.target;
+      } catch (error) {
+        // Where what it says cannot be relied on, neither can what seems to be the next request.
+        response.shouldKeepAlive = false;
+        throw error;
+      }
     },
   );
   const admission = await admissions.admit(attempt);
@@ -82,8 +89,15 @@ export async function handleRequest(
 /** Checks what every form of a request has to be before its target is read. @throws TargetError */
 function readTarget({ read }: RequestOptions, request: IncomingMessage): HttpTarget {
   checkMessage(request);
-  if (!isPlainlyFramed(request.headers['transfer-encoding'] ?? '')) {
-    throw new TargetError('the only Transfer-Encoding that can be taken is chunked');
+  const coding = request.headers['transfer-encoding'] ?? '';
+  if (isFaultyCoding(request.httpVersion, coding)) {
+    throw new TargetError('an HTTP/1.0 request cannot have a Transfer-Encoding');
+  }
+  if (!isPlainlyFramed(coding)) {
+    const sentence = 'the only Transfer-Encoding that can be taken is chunked';
+    // Where chunked is not the last, the body has no end that could be relied on (section 6.3).
+    const isFramed = coding.split(',').at(-1)?.trim().toLowerCase() === 'chunked';
+    throw new TargetError(sentence, 'bad_target', isFramed ? UNSUPPORTED_CODING : undefined);
   }
   return read(request);
 }
@@ -92,9 +106,9 @@ function refuse(request: IncomingMessage, response: ServerResponse, answer: Answ
   if (response.destroyed) return;
   // Node would close the connection of a client that wants it closed on the rest of its upload, and
   // the reset would take the answer along. An answer that has to queue behind others has no socket.
-  if (!request.complete && response.socket !== null) {
+  if (!(request.complete && response.shouldKeepAlive) && response.socket !== null) {
     request.resume();
-    endWith(request.socket, formatAnswer(answer));
+    endWith(request.socket, formatAnswer(answer, request.method));
     return;
   }
   response.writeHead(answer.status, {

@@ -8,11 +8,11 @@ import type { Logger } from '../log/logger.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
-import { type ConnectOptions, handleConnect } from './connect.ts';
+import { type ConnectOptions, handleConnect, refuseConnect } from './connect.ts';
 import { type EgressCrowd, limitConnections } from './crowd.ts';
 import { readForward } from './forward.ts';
 import { handleRequest } from './request.ts';
-import { readTransparent, refuseConnect } from './transparent-http.ts';
+import { readTransparent } from './transparent-http.ts';
 
 // A host name has 253 characters, but whoever tries a target of 60 KB is to be found in the log.
 const MAX_HEADER_BYTES = 65_536;
@@ -63,31 +63,50 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
     });
   };
   const answering = new WeakMap<Socket, ServerResponse>();
+  /** What is still read behind the last request of a connection is thrown away, not done. */
+  const last = new WeakSet<Socket>();
   const forward = (expectsContinue: boolean) => {
     return limitPipelining((request: IncomingMessage, response: ServerResponse) => {
-      // What is still read behind the last answer is thrown away, not done.
-      if (request.socket.writableEnded) return;
-      answering.set(request.socket, response);
       const { socket } = request;
-      orDestroy(
-        handleRequest(admissions, requestOptions, request, response, expectsContinue),
-        socket,
-      );
+      if (socket.writableEnded || last.has(socket)) return;
+      answering.set(socket, response);
+      // No upgrade is known here, so it is ignored (RFC 9110, section 7.8). But Node's parser drops what
+      // came together with such a request, so there can be no next one.
+      if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false;
+      const work = handleRequest(admissions, requestOptions, request, response, expectsContinue);
+      if (!response.shouldKeepAlive) {
+        last.add(socket);
+        response.once('finish', () => {
+          if (!socket.writableEnded) endWith(socket, '');
+        });
+      }
+      orDestroy(work, socket);
     });
   };
   server.on('request', forward(false));
   server.on('checkContinue', forward(true));
   server.on('checkExpectation', forward(false));
   server.on('connect', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    const work = transparent
-      ? refuseConnect(admissions, request, socket)
-      : handleConnect(admissions, options, request, socket, head);
-    orDestroy(work, socket);
+    if (socket.writableEnded) {
+      socket.on('error', () => undefined);
+      return;
+    }
+    const answer = answering.get(socket);
+    // The answers come in the order of the requests (RFC 9112, section 9.3.2), and this one would end
+    // what the connection is for.
+    const isBehind = answer !== undefined && !answer.writableFinished;
+    const refuse = (why: string) =>
+      refuseConnect(admissions, transparent ? via : 'connect', request, socket, why, !isBehind);
+    if (isBehind) orDestroy(refuse('CONNECT came before the answer to another request'), socket);
+    else if (transparent) orDestroy(refuse('CONNECT is taken on EGRESS_LISTEN alone'), socket);
+    else orDestroy(handleConnect(admissions, options, request, socket, head), socket);
   });
   const unreadable = new WeakSet<Socket>();
   server.on('clientError', (error: ParserError, socket: Socket) => {
     // The rest of what cannot be read is no new request.
     if (unreadable.has(socket)) return;
+    // Behind a request that was to be the last (RFC 9112, section 9.6): its answer stands.
+    if (error.code === 'HPE_CLOSED_CONNECTION') return;
     unreadable.add(socket);
     // Later, since what stands before it may be about to get its answer.
     setImmediate(() => {

@@ -1,11 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
-import { formatAnswer } from '../http/answer.ts';
 import { values } from '../http/headers.ts';
-import { endWith } from '../http/last-answer.ts';
-import { parseOriginForm, TargetError } from '../policy/target.ts';
-import type { Admissions } from './admission.ts';
-import { attemptOf } from './attempt.ts';
+import { parseOriginForm } from '../policy/target.ts';
 import type { HttpTarget } from './request.ts';
 
 /**
@@ -16,20 +11,9 @@ import type { HttpTarget } from './request.ts';
  *
  * @throws TargetError
  */
-export function readTransparent(request: IncomingMessage): HttpTarget {
-  return parseOriginForm(request.url ?? '', values(request.rawHeaders, 'host'));
-}
-
-/** Whoever asks for a tunnel knows of proxies, and belongs on the other listener. */
-export async function refuseConnect(
-  admissions: Admissions,
-  request: IncomingMessage,
-  client: Socket,
-): Promise<void> {
-  client.on('error', () => undefined);
-  const attempt = attemptOf('transparent_http', 'CONNECT', request.url ?? null, client, () => {
-    throw new TargetError('CONNECT is taken on EGRESS_LISTEN alone');
-  });
-  const admission = await admissions.admit(attempt);
-  if (!admission.admitted) endWith(client, formatAnswer(admission.answer));
+export function readTransparent({ method, url = '', rawHeaders }: IncomingMessage): HttpTarget {
+  const hosts = values(rawHeaders, 'host');
+  // RFC 9112, section 3.2.4: about the server as a whole.
+  if (method === 'OPTIONS' && url === '*') return { ...parseOriginForm('/', hosts), path: '*' };
+  return parseOriginForm(url, hosts);
 }

@@ -36,13 +36,16 @@ export function createAnswer({ status, type, reason, sentence, retryAfter }: Ans
   };
 }
 
-/** The answer as bytes on a connection that ends with it. */
-export function formatAnswer({ status, headers, body }: Answer): string {
+/**
+ * The answer as bytes on a connection that ends with it.
+ * @param method of the request: an answer to HEAD has no body.
+ */
+export function formatAnswer({ status, headers, body }: Answer, method?: string): string {
   const fields = {
     ...headers,
     'Content-Length': String(Buffer.byteLength(body)),
     Connection: 'close',
   };
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`;
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${method === 'HEAD' ? '' : body}`;
 }
