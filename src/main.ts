@@ -7,11 +7,13 @@ import { addDenied } from './cli/denied.ts';
 import { health } from './cli/health.ts';
 import { serve } from './cli/serve.ts';
 import { addVerify } from './cli/verify.ts';
+import { readVersion } from './version.ts';
 
 const program = new Command('whisper-proxy')
   .description(
     'A way in to whisper by name, and an allowlisted way out. The README has every variable.',
   )
+  .version(readVersion(), '--version', 'print the version')
   .showHelpAfterError();
 
 program

@@ -118,7 +118,7 @@ describe('health', () => {
     const health = run(['health'], { ADMIN_LISTEN: admin });
     expect(await health.exit()).toBe(0);
     expect(health.stdout).toMatch(
-      /^ok: ingress .*whisper at http:\/\/127\.0\.0\.1:9 is down \(ECONNREFUSED\)\nwarning: no gate [^\n]*\n$/,
+      /^ok: version \d\S*; ingress .*whisper at http:\/\/127\.0\.0\.1:9 is down \(ECONNREFUSED\)\nwarning: no gate [^\n]*\n$/,
     );
     const { body } = await request(`http://${admin}/healthz`);
     expect(await body.json()).toMatchObject({ status: 'ok', upstream: { state: 'down' } });

@@ -3,10 +3,13 @@ import { type ConfigState, INVALID_WARNING, type Reload } from '../live/reload.t
 import { REPORT_WARNING } from '../live/report-reminder.ts';
 import type { RulesInForce } from '../live/rules-in-force.ts';
 import type { ClientList } from '../net/client-list.ts';
+import { readVersion } from '../version.ts';
 
 /** What `GET /healthz` tells. */
 export interface Health {
   status: 'ok';
+  /** Of whisper-proxy. */
+  version: string;
   /** Where the listeners are. */
   listeners: Record<string, string>;
   upstream: {
@@ -55,6 +58,7 @@ export async function readHealth(parts: HealthParts): Promise<Health> {
   const config = reload.state;
   return {
     status: 'ok',
+    version: readVersion(),
     listeners,
     upstream: { address: String(upstream), ...state },
     mode,

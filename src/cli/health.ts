@@ -15,13 +15,13 @@ export async function health(): Promise<void> {
   }
 }
 
-function describe({ listeners, upstream, mode, config, timed, warnings }: Health): string {
+function describe({ version, listeners, upstream, mode, config, timed, warnings }: Health): string {
   const clock = (time: string) => formatTime(time, Date.now());
   const where = Object.entries(listeners).map(([name, address]) => `${name} ${address}`);
   const state =
     upstream.error === undefined ? upstream.state : `${upstream.state} (${upstream.error})`;
   const rules = `mode ${mode}, configuration ${config.hash} of ${clock(config.loaded)}`;
-  const ok = `ok: ${where.join(', ')}; ${rules}; whisper at ${upstream.address} is ${state}`;
+  const ok = `ok: version ${version}; ${where.join(', ')}; ${rules}; whisper at ${upstream.address} is ${state}`;
   const faults = config.faults.map((fault) => `  ${fault}`);
   const told = warnings.map((warning) => `warning: ${warning}`);
   // The first of the warnings is about the faults.

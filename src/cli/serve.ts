@@ -4,6 +4,7 @@ import { createLogger, endWithoutLog, type Logger } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
 import { SystemResolver } from '../net/system-resolver.ts';
 import { type Addresses, formatAddresses, Sidecar } from '../sidecar.ts';
+import { readVersion } from '../version.ts';
 import { banner } from './banner.ts';
 import { DemoHost } from './demo-host.ts';
 import { exitOn } from './exit.ts';
@@ -59,6 +60,7 @@ function announce(logger: Logger, config: Config, addresses: Addresses, hash: st
   const { policy } = config.egress;
   logger.info(
     {
+      version: readVersion(),
       ...formatAddresses(addresses),
       config: hash,
       config_file: config.file,

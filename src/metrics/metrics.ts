@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { IngressObserver } from '../ingress/observer.ts';
 import type { RulesInForce } from '../live/rules-in-force.ts';
 import type { DecisionObserver, DecisionRecord, EndTotals, Via } from '../log/decision-log.ts';
+import { addBuildMetric } from './build.ts';
 import { ConfigurationMetrics } from './configuration.ts';
 import { ConnectionMetrics } from './connections.ts';
 import { DecisionMetrics } from './decisions.ts';
@@ -30,6 +31,7 @@ export class Metrics implements DecisionObserver {
     this.ingress = new IngressMetrics(this.#registry);
     this.#configuration = new ConfigurationMetrics(this.#registry, rules);
     this.#process = new ProcessMetrics(this.#registry);
+    addBuildMetric(this.#registry);
   }
 
   /** Begins to measure the process, until `stop`. @param isUp finds out whether whisper listens. */
