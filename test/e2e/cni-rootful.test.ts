@@ -1,3 +1,3 @@
 import { scenario } from './helpers/scenario.ts';
 
-scenario('cni-rootful', 'cni', 'root');
+scenario('cni-rootful', 'bookworm', 'root');

@@ -1,3 +1,3 @@
 import { scenario } from './helpers/scenario.ts';
 
-scenario('cni-rootless', 'cni', 'user');
+scenario('cni-rootless', 'bookworm', 'user');

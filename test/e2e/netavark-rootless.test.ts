@@ -1,3 +1,3 @@
 import { scenario } from './helpers/scenario.ts';
 
-scenario('netavark-rootless', 'netavark', 'user');
+scenario('netavark-rootless', 'trixie', 'user');

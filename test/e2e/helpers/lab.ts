@@ -6,7 +6,11 @@ import { isMissing } from '../../helpers/tools.ts';
 
 const LAB = fileURLToPath(new URL('../lab/lab', import.meta.url));
 
-export type Backend = 'cni' | 'netavark';
+/** The suites of Debian that a lab can run, and which network backend podman has there. */
+const BACKENDS = { bookworm: 'cni', trixie: 'netavark', testing: 'netavark' } as const;
+
+export type Suite = keyof typeof BACKENDS;
+export const SUITES = Object.keys(BACKENDS) as Suite[];
 
 /** What a command in the lab gave. */
 export interface Outcome {
@@ -26,14 +30,18 @@ export function whyNoLab(): string | null {
 
 /** A throwaway host, seen by its operator: root, or a user whose containers are rootless. */
 export class Lab {
-  readonly backend: Backend;
   readonly #name: string;
+  readonly #suite: Suite;
   readonly #operator: 'root' | 'user';
 
-  constructor(name: string, backend: Backend, operator: 'root' | 'user') {
+  constructor(name: string, suite: Suite, operator: 'root' | 'user') {
     this.#name = name;
-    this.backend = backend;
+    this.#suite = suite;
     this.#operator = operator;
+  }
+
+  get backend(): 'cni' | 'netavark' {
+    return BACKENDS[this.#suite];
   }
 
   /** The folder of the operator's units. */
@@ -50,7 +58,7 @@ export class Lab {
 
   /** Boots it and loads the images of these names. */
   async up(...images: string[]): Promise<void> {
-    await this.#lab('up', this.backend);
+    await this.#lab('up', this.#suite);
     for (const image of images) await this.sh(`podman load --quiet --input /images/${image}.tar`);
     await this.sh(`mkdir -p ${this.units}`);
   }

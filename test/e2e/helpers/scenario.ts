@@ -6,13 +6,13 @@ import { operating } from '../suites/operating.ts';
 import { quietWays } from '../suites/quiet-ways.ts';
 import { survival } from '../suites/survival.ts';
 import { variants } from '../suites/variants.ts';
-import { type Backend, Lab, whyNoLab } from './lab.ts';
+import { Lab, type Suite, whyNoLab } from './lab.ts';
 
 /** The shipped files on one kind of host, from the old setup to an unclean stop. */
-export function scenario(name: string, backend: Backend, operator: 'root' | 'user'): void {
+export function scenario(name: string, suite: Suite, operator: 'root' | 'user'): void {
   const why = whyNoLab();
   describe.skipIf(why !== null)(`${name}${why === null ? '' : ` (${why})`}`, () => {
-    const lab = new Lab(name, backend, operator);
+    const lab = new Lab(name, suite, operator);
 
     beforeAll(() => lab.up('guest'));
     afterAll(() => lab.down());

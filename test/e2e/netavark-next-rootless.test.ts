@@ -1,0 +1,3 @@
+import { scenario } from './helpers/scenario.ts';
+
+scenario('netavark-next-rootless', 'testing', 'user');
