@@ -47,6 +47,16 @@ export function hasUnanswered(unanswered: Unanswered, socket: Socket): boolean {
   return (unanswered.get(socket)?.size ?? 0) > 0;
 }
 
+/**
+ * Whether an answer to a request that cannot be read would be taken for the answer to that one: no
+ * earlier request waits for its own. The part that can be read may have been one by itself.
+ */
+export function isNextAnswer(unanswered: Unanswered, socket: Socket): boolean {
+  const [first, ...others] = unanswered.get(socket) ?? [];
+  if (first === undefined) return true;
+  return others.length === 0 && !first.req.complete && !first.headersSent;
+}
+
 function startQueue(socket: Socket): Set<ServerResponse> {
   const queue = new Set<ServerResponse>();
   socket.once('close', () => {

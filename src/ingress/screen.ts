@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { type Answer, createAnswer, formatAnswer } from '../http/answer.ts';
 import { values } from '../http/headers.ts';
 import { endWith } from '../http/last-answer.ts';
+import { hasUnanswered, isNextAnswer, type Unanswered } from '../http/pipeline.ts';
 import { type DecisionLog, newId } from '../log/decision-log.ts';
 import { type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
@@ -84,13 +85,13 @@ export function logIngress(
 
 /**
  * What Node's parser refuses gets its line in the log and an answer like any other denial.
- * @param isAnswering whether an earlier request of that connection still waits for its answer.
+ * @param unanswered the answers that are still to come on that connection.
  */
 export async function refuseUnreadable(
   { clients, log, observer }: Pick<ScreenOptions, 'clients' | 'log' | 'observer'>,
   error: NodeJS.ErrnoException,
   socket: Socket,
-  isAnswering: boolean,
+  unanswered: Unanswered,
 ): Promise<void> {
   if (
     error.code === 'ECONNRESET' ||
@@ -107,12 +108,14 @@ export async function refuseUnreadable(
   const refusal = isAllowed ? fault : STRANGER;
   logIngress(log, { socket }, refusal.reason, null);
   // Before or within another answer this one would be taken for it, or for a part of it.
-  if (isAnswering || socket.bytesWritten > 0) {
+  if (!isNextAnswer(unanswered, socket)) {
     socket.destroy();
     return;
   }
-  observer.requestBegan();
-  observer.requestEnded({ method: null, outcome: refusal.status, duration_ms: 0 });
+  if (!hasUnanswered(unanswered, socket)) {
+    observer.requestBegan();
+    observer.requestEnded({ method: null, outcome: refusal.status, duration_ms: 0 });
+  }
   endWith(socket, formatAnswer(createAnswer(refusal)));
 }
 

@@ -5,12 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { type Answer, formatAnswer } from '../http/answer.ts';
 import { hasBody } from '../http/headers.ts';
 import { discardBody, endWith } from '../http/last-answer.ts';
-import {
-  hasUnanswered,
-  limitPipelining,
-  type Unanswered,
-  untilAnswered,
-} from '../http/pipeline.ts';
+import { limitPipelining, type Unanswered, untilAnswered } from '../http/pipeline.ts';
 import type { Logger } from '../log/logger.ts';
 import { limitCrowd } from '../net/crowd.ts';
 import { ForeignRedirectError } from './answer.ts';
@@ -61,8 +56,7 @@ export function createIngress(options: IngressOptions): FastifyInstance {
     clientErrorHandler: (error, socket) => {
       if (unreadable.has(socket)) return;
       unreadable.add(socket);
-      const isAnswering = hasUnanswered(unanswered, socket);
-      orDestroy(options.logger, refuseUnreadable(options, error, socket, isAnswering), socket);
+      orDestroy(options.logger, refuseUnreadable(options, error, socket, unanswered), socket);
     },
     serverFactory: (listener) => {
       const handle = limitPipelining(observeRequests(options.observer, listener), unanswered);
