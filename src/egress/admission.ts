@@ -62,6 +62,7 @@ export class Admissions {
   /** The open connections that the rules now in force would deny, each with the verdict. */
   deniedNow(): { passage: Passage; verdict: Verdict }[] {
     return [...this.#passages].flatMap((passage) => {
+      if (passage.revoked) return [];
       const verdict = this.#judge(passage.target, [passage.address]);
       return verdict.decision === 'deny' ? [{ passage, verdict }] : [];
     });

@@ -50,6 +50,7 @@ export async function handleConnect(
     endWith(client, formatAnswer(admission.answer));
     return;
   }
+  admission.onCut(() => reset(client));
   client.write(ESTABLISHED);
   const checked = options.requireSni && needsServerName(admission.target);
   const first = checked

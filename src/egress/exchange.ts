@@ -22,6 +22,8 @@ export interface ExchangeOptions {
   maxUpload: number | null;
   /** The client waits for a 100 before it sends the body. */
   expectsContinue: boolean;
+  /** Takes what is to be called when the rules deny it by now. */
+  onCut: (callback: () => void) => void;
 }
 
 /** An exchange that did not come to its end; `code` is the system's, the parser's, or our own. */
@@ -89,6 +91,7 @@ export function exchange(
       reject(new ExchangeError(codeOf(error)));
     };
     const gone = () => fail({ code: 'ECANCELED' });
+    options.onCut(() => fail({ code: 'revoked' }));
     // What comes behind a whole answer, and whatever becomes of the connection then, changes nothing
     // about it (RFC 9112, section 6.3).
     const broken = (error: unknown) => {

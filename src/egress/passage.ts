@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Answer } from '../http/answer.ts';
 import type { DecisionLog, DecisionRecord, EndTotals, Recorded } from '../log/decision-log.ts';
+import { reset } from '../net/reset.ts';
 import type { Reason, Verdict } from '../policy/decide.ts';
 import type { Target } from '../policy/target.ts';
 import { answerTo } from './answer.ts';
@@ -35,6 +36,9 @@ export class Passage {
   readonly #parts: PassageParts;
   readonly #started = performance.now();
   #ech: boolean;
+  /** Why it was taken back, and what the client is told of that. */
+  #revoked: { reason: Reason; answer: Answer } | null = null;
+  readonly #onCut: (() => void)[] = [];
   #ended = false;
 
   constructor(parts: PassageParts) {
@@ -54,21 +58,48 @@ export class Passage {
 
   /**
    * Takes the admission back: logged as a denial of its own, with the same id and what has gone
-   * through so far.
+   * through so far. Once is enough: after that nothing is logged any more.
    * @param details for the log: the error's code, the server name that was sent, what the rules in force say.
    * @returns what the client is told, where it still can be.
    */
   revoke(reason: Reason, details: RevokeDetails = {}): Answer {
+    if (this.#revoked) return this.#revoked.answer;
     const { target, verdict, recorded, log } = this.#parts;
-    const denial: Verdict = { decision: 'deny', reason, rule: verdict.rule };
-    log.decide({ ...recorded.record, ...denial, ...details }, this.#totals());
-    return answerTo(denial, target, details.error);
+    const { rule = verdict.rule } = details;
+    const denial: Verdict = { decision: 'deny', reason, rule };
+    log.decide({ ...recorded.record, ...details, ...denial }, this.#totals());
+    const answer = answerTo(denial, target, details.error);
+    this.#revoked = { reason, answer };
+    return answer;
   }
 
-  /** Logs its end. @param error why it ended, if not in good order. */
-  end(error?: string): void {
+  /** What the client is to be told since the admission was taken back; null: it was not. */
+  get revoked(): Answer | null {
+    return this.#revoked?.answer ?? null;
+  }
+
+  /**
+   * Takes the admission back since the rules in force deny it by now, and ends the connection.
+   * @param verdict theirs.
+   * @param config their hash.
+   */
+  cut({ reason, rule }: Verdict, config: string): void {
+    if (this.#revoked || this.#ended) return;
+    this.revoke(reason ?? 'not_allowed', { rule, config });
+    reset(this.socket);
+    for (const callback of this.#onCut) callback();
+  }
+
+  /** Calls back when it is cut: whoever has the client's connection ends that as well. */
+  onCut(callback: () => void): void {
+    this.#onCut.push(callback);
+  }
+
+  /** Logs its end. @param broken why it ended, if not in good order; that it was taken back is why. */
+  end(broken?: string): void {
     if (this.#ended) return;
     this.#ended = true;
+    const error = this.#revoked?.reason ?? broken;
     this.#parts.onEnd(this);
     this.#parts.log.end(this.#parts.recorded, {
       ...this.#totals(),

@@ -66,7 +66,10 @@ export async function handleRequest(
   let failure: string | undefined;
   try {
     await exchange(
-      { target, path, socket, idleTimeout, pseudonym, maxUpload, expectsContinue },
+      {
+        ...{ target, path, socket, idleTimeout, pseudonym, maxUpload, expectsContinue },
+        onCut: (callback) => admission.onCut(callback),
+      },
       request,
       response,
     );
@@ -75,7 +78,9 @@ export async function handleRequest(
     failure = error.code;
     await closeNow(socket);
     const answer =
-      failure === 'upload_limit' ? admission.revoke(failure) : answerToFailure(target, failure);
+      failure === 'upload_limit'
+        ? admission.revoke(failure)
+        : (admission.revoked ?? answerToFailure(target, failure));
     // With a reset even a client that takes the end of the connection for the end of the answer
     // sees that something is missing.
     if (response.headersSent) reset(request.socket);

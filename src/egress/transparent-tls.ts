@@ -76,7 +76,10 @@ async function handleTls(
   const admission = await admissions.admit({ ...attempt, ...(ech ? { ech } : {}) });
   if (!admission.admitted) {
     turnAway(client, 'hello' in read ? describe(admission.reason) : null);
-  } else await carry(admission, client, read.bytes, idleTimeout);
+    return;
+  }
+  admission.onCut(() => reset(client));
+  await carry(admission, client, read.bytes, idleTimeout);
 }
 
 function targetOf(read: HelloRead): Target {

@@ -4,7 +4,6 @@ import { crowdLimits } from '../egress/crowd.ts';
 import type { DecisionLog } from '../log/decision-log.ts';
 import { type Logger, onRecord } from '../log/logger.ts';
 import type { CrowdLimits } from '../net/crowd.ts';
-import { reset } from '../net/reset.ts';
 import type { RulesInForce } from './rules-in-force.ts';
 
 /** What a reload works on. */
@@ -132,9 +131,7 @@ export class Reload {
     const denied = this.#parts.admissions.deniedNow();
     const ends = this.#config.egress.onReload === 'end';
     for (const { passage, verdict } of ends ? denied : []) {
-      const { reason, rule } = verdict;
-      passage.revoke(reason ?? 'not_allowed', { rule, config: this.#parts.rules.hash });
-      reset(passage.socket);
+      passage.cut(verdict, this.#parts.rules.hash);
     }
     return { open_denied_now: denied.length, open_ended: ends ? denied.length : 0 };
   }
