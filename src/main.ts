@@ -5,6 +5,7 @@ import { addCheck } from './cli/check.ts';
 import { demo } from './cli/demo.ts';
 import { addDenied } from './cli/denied.ts';
 import { health } from './cli/health.ts';
+import { addReload } from './cli/reload.ts';
 import { serve } from './cli/serve.ts';
 import { addVerify } from './cli/verify.ts';
 import { readVersion } from './version.ts';
@@ -32,6 +33,7 @@ program
 addAllow(program);
 addCheck(program);
 addDenied(program);
+addReload(program);
 addVerify(program);
 
 const [, , ...args] = process.argv;

@@ -6,7 +6,7 @@ import { DecisionEvents } from './admin/events.ts';
 import { readHealth } from './admin/health.ts';
 import type { AdminReaders } from './admin/readers.ts';
 import { createAdmin } from './admin/server.ts';
-import type { Config, ConfigError } from './config/config.ts';
+import { type Config, ConfigError } from './config/config.ts';
 import { formatListenAddress, type ListenAddress, type TcpAddress } from './config/values.ts';
 import { NameServer } from './dns/server.ts';
 import { Admissions } from './egress/admission.ts';
@@ -16,7 +16,7 @@ import { createEmbeddedUpstream } from './embedded/server.ts';
 import { createIngress } from './ingress/server.ts';
 import { type UpstreamAddress, UpstreamConnector } from './ingress/upstream.ts';
 import { createControl } from './live/control.ts';
-import { Reload } from './live/reload.ts';
+import { type NotReloaded, Reload, type Reloaded } from './live/reload.ts';
 import { ReportReminder } from './live/report-reminder.ts';
 import { RulesInForce } from './live/rules-in-force.ts';
 import { TimedAllows } from './live/timed-allows.ts';
@@ -41,12 +41,20 @@ export interface Addresses {
   admin: TcpAddress;
 }
 
+export interface SidecarOptions {
+  /** The faults of its configuration that it is started in spite of. */
+  invalid?: ConfigError | null;
+  /** Reads the configuration again, for a reload. It throws ConfigError. */
+  readAgain?: () => Config;
+}
+
 const LOOPBACK: TcpAddress = { kind: 'tcp', host: '127.0.0.1', port: 0 };
 
 /** The whole proxy: its listeners, what they share, their beginning and their end. */
 export class Sidecar {
   readonly #config: Config;
   readonly #invalid: ConfigError | null;
+  readonly #readAgain: () => Config;
   readonly #logger: Logger;
   readonly #resolve: Resolve;
   /** What the configuration names: whisper, and the clients. */
@@ -67,16 +75,18 @@ export class Sidecar {
   #nameServer: NameServer | undefined;
   #reload: Reload | undefined;
   #timed: TimedAllows | undefined;
+  readonly #listening = withResolvers();
+  #isStopping = false;
 
-  /** @param invalid the faults of its configuration that it is started in spite of. */
   constructor(
     config: Config,
     logger: Logger,
     resolve: Resolve,
-    invalid: ConfigError | null = null,
+    { invalid = null, readAgain = () => config }: SidecarOptions = {},
   ) {
     this.#config = config;
     this.#invalid = invalid;
+    this.#readAgain = readAgain;
     this.#logger = logger;
     this.#resolve = resolve;
     this.#lookups = new SharedLookups(resolve);
@@ -102,6 +112,8 @@ export class Sidecar {
       const addresses = await this.#listen();
       this.#reload?.tellInvalid();
       this.#reminder.remind();
+      // Not before the caller has logged what it listens with.
+      setImmediate(this.#listening.resolve);
       return addresses;
     } catch (error) {
       await this.stop();
@@ -115,25 +127,44 @@ export class Sidecar {
   }
 
   /**
+   * Reads the configuration again, and puts it into force or keeps the one that is. Before it listens,
+   * that waits until it does.
+   * @returns what was done; null: nothing, since it stops.
+   */
+  async reload(): Promise<Reloaded | NotReloaded | null> {
+    await this.#listening.promise;
+    if (this.#isStopping) {
+      this.#logger.warn('it is stopping, so the configuration is not read again');
+      return null;
+    }
+    try {
+      return this.apply(this.#readAgain());
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      return this.#reject(error);
+    }
+  }
+
+  /**
    * Puts another configuration into force, as far as that can be done while it runs.
    * @throws ConfigError if only a start can.
    */
-  apply(config: Config): void {
-    // Until it listens, it has only just read what there is.
-    if (!this.#reload) return;
-    this.#reload.apply(config);
+  apply(config: Config): Reloaded {
+    if (!this.#reload) throw new Error('it does not listen');
+    const reloaded = this.#reload.apply(config);
     this.#metrics.reloaded(true);
     this.#reminder.remind();
+    return reloaded;
   }
 
-  /** Keeps the configuration that is in force, since another one has faults. */
-  reject(error: ConfigError): void {
-    this.#reload?.reject(error);
+  #reject(error: ConfigError): NotReloaded | null {
     this.#metrics.reloaded(false);
+    return this.#reload?.reject(error) ?? null;
   }
 
   /** Stops accepting, gives what runs SHUTDOWN_TIMEOUT to finish, then ends it. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
     this.#reminder.stop();
     this.#timed?.close();
     this.#metrics.stop();
@@ -240,7 +271,9 @@ export class Sidecar {
     const { controlSocket } = this.#config;
     if (controlSocket === null) return;
     this.#timed = new TimedAllows(this.#rules, this.#logger, () => reload.reconsider());
-    const server = await this.#app(createControl(this.#timed, readers));
+    const server = await this.#app(
+      createControl({ timed: this.#timed, reload: () => this.reload(), readers }),
+    );
     await this.#open(server, { kind: 'unix', path: controlSocket }, 'CONTROL_SOCKET');
   }
 
@@ -280,6 +313,15 @@ export class Sidecar {
     if (bound.kind === 'tcp') this.#ownPorts.add(bound.port);
     return bound;
   }
+}
+
+/** As `Promise.withResolvers`, which Node 20 does not have. */
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }
 
 /** Where each listener is, as text. */

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
@@ -87,7 +87,7 @@ describe('a start with faults that a reload can mend', () => {
     });
     expect(await (await fetch(`http://${admin}/healthz`)).json()).toMatchObject({
       config: { denies_all: true, faults: [{}, {}] },
-      warnings: [expect.stringContaining('invalid'), expect.anything()],
+      warnings: [expect.stringContaining('invalid')],
     });
     const report = await output(['denied'], env);
     expect(report.stdout).toMatch(/^the configuration is invalid, so egress denies everything/);
@@ -207,6 +207,130 @@ describe('SIGHUP', () => {
   });
 });
 
+describe('whisper-proxy reload', () => {
+  const asked = (proxy: { socket: string }) => output(['reload'], { CONTROL_SOCKET: proxy.socket });
+
+  test('answers with what the running proxy did: the hash in force, and what has changed', async () => {
+    const target = await startTarget((socket) => socket.pipe(socket));
+    const address = `127.0.0.1:${target.port}`;
+    const proxy = await start(`EGRESS_ALLOW=${address}\n`);
+    const before = String(proxy.cli.lines[0]?.config);
+    await openTunnel(proxy.port, address);
+    writeFileSync(
+      proxy.file,
+      'EGRESS_ALLOW_NEW=hf.co\nEGRESS_DENY=x.hf.co\nEGRESS_IDLE_TIMEOUT=1m\n',
+    );
+    const { status, stdout, stderr } = await asked(proxy);
+    const now = String(proxy.reloads()[0]?.config);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout.split('\n')).toEqual([
+      `configuration ${now} is in force, instead of ${before}: ${proxy.file}, mode enforce`,
+      'added: allow NEW hf.co',
+      'added: deny x.hf.co',
+      `removed: allow ${address}`,
+      'takes effect at the next start: EGRESS_IDLE_TIMEOUT',
+      'open connections that the rules deny now: 1, they stay open (EGRESS_ON_RELOAD=keep)',
+      '',
+    ]);
+    expect((await asked(proxy)).stdout).toMatch(`configuration ${now} is in force, as before`);
+  });
+
+  test.each([
+    [
+      'has a fault',
+      (file: string) => writeFileSync(file, 'EGRESS_ALOW=x\n'),
+      /line 1: EGRESS_ALOW/,
+    ],
+    ['is removed', (file: string) => rmSync(file), /there is no such file/],
+    ['is a folder by now', (file: string) => [rmSync(file), mkdirSync(file)], /it is a folder/],
+    ['is huge', (file: string) => writeFileSync(file, '#'.repeat(2 ** 20 + 1)), /1 MiB/],
+  ])('whose file %s: every fault, 78, and nothing has changed', async (_what, spoil, fault) => {
+    const proxy = await start('EGRESS_ALLOW=127.0.0.1:9\n');
+    spoil(proxy.file);
+    const { status, stdout, stderr } = await asked(proxy);
+    expect({ status, stdout }).toEqual({ status: 78, stdout: '' });
+    expect(stderr).toMatch(fault);
+    expect(stderr).toContain(`configuration ${proxy.cli.lines[0]?.config} stays in force`);
+    expect(await proxy.status('127.0.0.1:9')).toBe(502);
+  });
+
+  test('says so where egress goes on denying everything', async () => {
+    const proxy = await start('EGRESS_ALOW=x\n');
+    expect(await asked(proxy)).toMatchObject({
+      status: 78,
+      stderr: expect.stringMatching(
+        /still invalid, so egress goes on denying everything:\n {2}.*ALOW/,
+      ),
+    });
+  });
+
+  test('several at once are done one after the other', async () => {
+    const proxy = await start('EGRESS_ALLOW=127.0.0.1:9\n');
+    writeFileSync(proxy.file, 'EGRESS_ALLOW_NEW=hf.co\n');
+    const answers = await Promise.all([asked(proxy), asked(proxy), asked(proxy)]);
+    expect(answers.map(({ status }) => status)).toEqual([0, 0, 0]);
+    expect(answers.filter(({ stdout }) => stdout.includes('as before'))).toHaveLength(2);
+    expect(proxy.reloads()).toHaveLength(3);
+  });
+
+  test('while it stops, nothing is reloaded', async () => {
+    const target = await startTarget((socket) => socket.pipe(socket));
+    const address = `127.0.0.1:${target.port}`;
+    const proxy = await start(`EGRESS_ALLOW=${address}\n`);
+    await openTunnel(proxy.port, address);
+    proxy.cli.child.kill('SIGTERM');
+    await soon(() => expect(existsSync(proxy.socket)).toBe(false));
+    expect((await asked(proxy)).status).toBe(1);
+    proxy.cli.child.kill('SIGHUP');
+    await proxy.cli.prints('it is stopping, so the configuration is not read again');
+    expect(proxy.reloads()).toEqual([]);
+  });
+
+  test('where no proxy can be asked, one sentence and 1', async () => {
+    const nowhere = { CONTROL_SOCKET: join(folder, 'none.sock') };
+    expect(await output(['reload'], nowhere)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^whisper-proxy: no proxy takes commands at .*none\.sock.*\n$/),
+    });
+    expect((await output(['reload', 'x'], nowhere)).status).toBe(2);
+  });
+});
+
+test('a SIGHUP that comes while it starts is done once it listens', async () => {
+  const file = join(folder, 'early.env');
+  writeFileSync(file, 'EGRESS_ALLOW=old.example\n');
+  // What an operator might do just after the file was read: edit it, and reload.
+  const preload = join(folder, 'early.mjs');
+  writeFileSync(
+    preload,
+    `import fs from 'node:fs';
+    import { syncBuiltinESMExports } from 'node:module';
+    const { closeSync, openSync } = fs;
+    let config;
+    fs.openSync = (path, ...rest) => {
+      const descriptor = openSync(path, ...rest);
+      if (path === process.env.CONFIG_FILE) config ??= descriptor;
+      return descriptor;
+    };
+    fs.closeSync = (descriptor) => {
+      closeSync(descriptor);
+      if (descriptor !== config) return;
+      config = -1;
+      fs.writeFileSync(process.env.CONFIG_FILE, 'EGRESS_ALLOW=new.example\\n');
+      process.kill(process.pid, 'SIGHUP');
+    };
+    syncBuiltinESMExports();`,
+  );
+  const cli = run([], {
+    ...{ ...LOOPBACK, UPSTREAM: 'embedded', CONFIG_FILE: file },
+    NODE_OPTIONS: `--import=${preload}`,
+  });
+  await cli.prints('"event":"reload"');
+  const [listening, reload] = cli.lines.filter(({ config }) => config !== undefined);
+  expect(listening).toMatchObject({ msg: 'listening', allow: ['old.example'] });
+  expect(reload).toMatchObject({ added: ['allow new.example'], removed: ['allow old.example'] });
+});
+
 describe('allow', () => {
   test('opens a host for a time, which log and health tell, and a reload keeps', async () => {
     const target = await startTarget();
@@ -280,7 +404,7 @@ describe('allow', () => {
     const target = await startTarget((socket) => socket.pipe(socket));
     const address = `127.0.0.1:${target.port}`;
     const proxy = await start('EGRESS_ON_RELOAD=end\n');
-    await output(['allow', address, '--for', '3s'], { CONTROL_SOCKET: proxy.socket });
+    await output(['allow', address, '--for', '15s'], { CONTROL_SOCKET: proxy.socket });
     const tunnel = await openTunnel(proxy.port, address);
     await tunnel.send('hello').until('hello');
     expect(await tunnel.untilEnded()).toBe('ECONNRESET');

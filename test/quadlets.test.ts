@@ -72,6 +72,15 @@ describe('what Podman 4.6.2 can read', () => {
   });
 });
 
+test('a reload is what the running proxy says of it, and nothing else', () => {
+  const units = [proxy, ...examples.flatMap(([name, unit]) => (/proxy/.test(name) ? [unit] : []))];
+  expect(units).toHaveLength(2);
+  for (const { entries } of units) {
+    const reloads = entries.filter(({ key }) => key === 'ExecReload').map(({ value }) => value);
+    expect(reloads).toEqual(['/usr/bin/podman exec whisper-proxy whisper-proxy reload']);
+  }
+});
+
 describe('the addresses', () => {
   test('proxy and whisper have their own in the subnet of whisper-net', () => {
     const [subnet = ''] = whisperNet.all('Subnet');

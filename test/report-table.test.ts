@@ -57,7 +57,7 @@ noise: api.gradio.app:443 (2 times): Gradio's version check and analytics; Envir
 
 allowed until 12:30:00: *.hf.co
 
-Put such a line into whisper-proxy.env, then: systemctl --user reload whisper-proxy
+Put such a line into whisper-proxy.env, then: podman exec whisper-proxy whisper-proxy reload
 `,
   );
 });

@@ -1,5 +1,6 @@
 import { type Config, ConfigError, readConfig, readStartConfig } from '../config/config.ts';
 import type { Fault } from '../config/env-file.ts';
+import type { Environment } from '../config/sources.ts';
 import { createLogger, endWithoutLog, type Logger } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
 import { SystemResolver } from '../net/system-resolver.ts';
@@ -20,15 +21,19 @@ export async function serve({ local = false }: { local?: boolean }): Promise<voi
   const demoAddress = await demoHost?.start();
   try {
     const presets = demoAddress ? localPresets(demoAddress) : {};
+    let running: Sidecar | undefined;
+    // Before the file is read, so that no signal after that is lost. On a terminal that is closed, it ends.
+    if (!local) process.on('SIGHUP', () => running?.reload());
     const { config, invalid } = readStartConfig(process.env, presets);
     const logger = createServeLogger(config, local || process.stdout.isTTY);
-    const sidecar = new Sidecar(config, logger, new SystemResolver().resolve, invalid);
+    const readAgain = readerOf(presets, config.file);
+    const { resolve } = new SystemResolver();
+    const sidecar = new Sidecar(config, logger, resolve, { invalid, readAgain });
+    running = sidecar;
     stopOnSignal(async () => {
       await sidecar.stop();
       await demoHost?.stop();
     });
-    // On a terminal that is closed, it ends.
-    if (!local) reloadOnSignal(sidecar, config);
     const addresses = await sidecar.start();
     if (demoAddress) process.stdout.write(banner(addresses, demoAddress));
     else announce(logger, config, addresses, sidecar.hash);
@@ -81,21 +86,16 @@ function vanished(file: string): Fault {
   };
 }
 
-/** SIGHUP: the configuration is read again. @param first the one that was read at the start. */
-function reloadOnSignal(sidecar: Sidecar, first: Config): void {
-  let { file } = first;
-  process.on('SIGHUP', () => {
-    try {
-      const config = readConfig(process.env);
-      // The image starts without one, but one that vanishes is no order to deny everything.
-      if (file !== null && config.file === null) throw new ConfigError([vanished(file)], null);
-      sidecar.apply(config);
-      file = config.file;
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      sidecar.reject(error);
-    }
-  });
+/** Reads the configuration again. @param file the one that was read at the start, or null. */
+function readerOf(presets: Environment, file: string | null): () => Config {
+  let last = file;
+  return () => {
+    const config = readConfig(process.env, presets);
+    // The image starts without one, but one that vanishes is no order to deny everything.
+    if (last !== null && config.file === null) throw new ConfigError([vanished(last)], null);
+    last = config.file;
+    return config;
+  };
 }
 
 function stopOnSignal(stop: () => Promise<void>): void {

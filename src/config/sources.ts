@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { type Assignment, type Fault, parseEnvFile } from './env-file.ts';
 import { isKnown, isOurs, isRuntime } from './variables.ts';
 
@@ -85,9 +85,23 @@ function readRegularFile(path: string): Buffer {
     const fault = stat.isDirectory() ? 'EISDIR' : stat.isFile() ? null : 'ENOTREG';
     const code = fault ?? (stat.size > MAX_BYTES ? 'EFBIG' : null);
     if (code !== null) throw Object.assign(new Error(code), { code });
-    return readFileSync(descriptor);
+    return readBounded(descriptor);
   } finally {
     closeSync(descriptor);
+  }
+}
+
+/** All of a file, which may have grown since its size was asked for. @throws Error with the code EFBIG */
+function readBounded(descriptor: number): Buffer {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(65_536);
+    const read = readSync(descriptor, chunk);
+    if (read === 0) return Buffer.concat(chunks);
+    size += read;
+    if (size > MAX_BYTES) throw Object.assign(new Error('EFBIG'), { code: 'EFBIG' });
+    chunks.push(chunk.subarray(0, read));
   }
 }
 

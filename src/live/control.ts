@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { type AdminReaders, addReaders } from '../admin/readers.ts';
 import { parseDuration, ValueError } from '../config/values.ts';
 import { RuleError } from '../policy/rules.ts';
+import type { NotReloaded, Reloaded } from './reload.ts';
 import { TimedAllowError, type TimedAllows } from './timed-allows.ts';
 
 /** What `POST /allow` takes. */
@@ -17,6 +18,14 @@ export interface AllowAnswer {
   until: string;
 }
 
+/** What commands work on. */
+export interface ControlParts {
+  timed: TimedAllows;
+  /** null: the program stops. */
+  reload: () => Promise<Reloaded | NotReloaded | null>;
+  readers: AdminReaders;
+}
+
 /** A day: what is needed longer belongs in the configuration. */
 export const LONGEST_ALLOW_MS = 24 * 3_600_000;
 
@@ -25,7 +34,7 @@ export const LONGEST_ALLOW_MS = 24 * 3_600_000;
  * programs there. Nothing that changes anything has another way in. It can be read here as well, so
  * that `health` and `denied` do not depend on a listener that the configuration may have moved.
  */
-export function createControl(timed: TimedAllows, readers: AdminReaders): FastifyInstance {
+export function createControl({ timed, reload, readers }: ControlParts): FastifyInstance {
   const app = Fastify({ forceCloseConnections: true, requestTimeout: 10_000 });
   // Where whisper's own socket lies in a shared folder, it could lead ingress here: that marks what it passes on.
   app.addHook('onRequest', async (request, reply) => {
@@ -46,6 +55,11 @@ export function createControl(timed: TimedAllows, readers: AdminReaders): Fastif
     if (milliseconds > LONGEST_ALLOW_MS) throw new ValueError('it must be a time of at most 24h');
     const answer: AllowAnswer = { until: timed.allow(body.rules, milliseconds).toISOString() };
     return answer;
+  });
+  app.post('/reload', async (_request, reply) => {
+    const done = await reload();
+    if (done === null) return reply.code(503).send({ error: 'it is stopping' });
+    return reply.code('faults' in done ? 422 : 200).send(done);
   });
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
     const isBadInput =

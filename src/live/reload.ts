@@ -27,8 +27,36 @@ export interface ConfigState {
   denies_all: boolean;
 }
 
+/** What a reload has done. */
+export interface Reloaded {
+  /** The hash that is in force now, and the one before. */
+  config: string;
+  previous: string;
+  /** The file that it was read from, or null. */
+  file: string | null;
+  mode: 'enforce' | 'report';
+  /** The rules that have come and gone, each with its list in front. */
+  added: string[];
+  removed: string[];
+  /** Variables that have changed, but are read at a start alone. */
+  next_start: string[];
+  /** Open connections that the rules deny now, and how many of them were ended. */
+  open_denied_now: number;
+  open_ended: number;
+}
+
+/** Why a reload has changed nothing. */
+export interface NotReloaded {
+  /** The hash that stays in force. */
+  config: string;
+  /** Every fault, as a sentence. */
+  faults: string[];
+  /** There is no previous configuration: egress goes on denying everything. */
+  denies_all: boolean;
+}
+
 export const INVALID_WARNING =
-  'the configuration is invalid, so egress denies everything; mend it, then reload (systemctl --user reload whisper-proxy)';
+  'the configuration is invalid, so egress denies everything; mend it, then: podman exec whisper-proxy whisper-proxy reload';
 
 /** Read at the start alone, and rules that come into force without them would allow more than was meant. */
 const NARROWING = ['EGRESS_CLIENTS', 'EGRESS_REQUIRE_SNI'];
@@ -81,9 +109,10 @@ export class Reload {
    * Applies a configuration, and tells in the log what has changed by it.
    * @throws ConfigError if only a start can apply it.
    */
-  apply(config: Config): void {
+  apply(config: Config): Reloaded {
     const { rules, admissions, limits, log, logger } = this.#parts;
     const before = this.#config;
+    const previous = rules.hash;
     if (rules.policy.invalid) requireSame(before, config);
     this.#config = config;
     this.#loaded = new Date();
@@ -93,16 +122,19 @@ export class Reload {
     admissions.maxConnections = config.egress.maxConnections;
     Object.assign(limits, crowdLimits(config.egress.maxConnections));
     rules.replace(config.egress.policy);
+    const { mode, allow, deny } = config.egress.policy;
+    const changes = difference(labelsOf(before), labelsOf(config));
+    const open = this.reconsider();
     this.#record.info(
       {
         event: 'reload',
         config: rules.hash,
         config_file: config.file,
-        mode: config.egress.policy.mode,
-        allow: config.egress.policy.allow.map(({ label }) => label),
-        deny: config.egress.policy.deny.map(({ label }) => label),
-        ...difference(labelsOf(before), labelsOf(config)),
-        ...this.reconsider(),
+        mode,
+        allow: allow.map(({ label }) => label),
+        deny: deny.map(({ label }) => label),
+        ...changes,
+        ...open,
       },
       'another configuration is in force',
     );
@@ -110,17 +142,30 @@ export class Reload {
     if (late.length > 0) {
       logger.warn({ variables: late }, `these take effect at the next start: ${late.join(', ')}`);
     }
+    const { hash } = rules;
+    return {
+      config: hash,
+      previous,
+      file: config.file,
+      mode,
+      ...changes,
+      next_start: late,
+      ...open,
+    };
   }
 
   /** Leaves the configuration as it is, and tells why. */
-  reject(error: ConfigError): void {
-    this.#faults = error.messages;
+  reject({ messages: faults }: ConfigError): NotReloaded {
+    const { hash, policy } = this.#parts.rules;
+    const denies_all = policy.invalid === true;
+    this.#faults = faults;
     this.#record.error(
-      { event: 'reload', config: this.#parts.rules.hash, faults: error.messages },
-      this.#parts.rules.policy.invalid
+      { event: 'reload', config: hash, faults },
+      denies_all
         ? 'the configuration is still invalid, so egress goes on denying everything'
         : 'the configuration has faults, so the one before stays in force',
     );
+    return { config: hash, faults, denies_all };
   }
 
   /**
@@ -159,9 +204,10 @@ function labelsOf({ egress: { policy } }: Config): string[] {
 }
 
 function difference(before: string[], after: string[]): { added: string[]; removed: string[] } {
+  const [old, now] = [new Set(before), new Set(after)];
   return {
-    added: after.filter((label) => !before.includes(label)),
-    removed: before.filter((label) => !after.includes(label)),
+    added: after.filter((label) => !old.has(label)),
+    removed: before.filter((label) => !now.has(label)),
   };
 }
 

@@ -19,9 +19,10 @@ export interface Report {
 }
 
 const INVALID =
-  'the configuration is invalid, so egress denies everything: "whisper-proxy health" lists the faults; mend them, then: systemctl --user reload whisper-proxy';
+  'the configuration is invalid, so egress denies everything: "whisper-proxy health" lists the faults; mend them, then: podman exec whisper-proxy whisper-proxy reload';
 
-const APPLY = 'Put such a line into whisper-proxy.env, then: systemctl --user reload whisper-proxy';
+const APPLY =
+  'Put such a line into whisper-proxy.env, then: podman exec whisper-proxy whisper-proxy reload';
 
 /** A report for people, with its final newline. */
 export function formatReport(report: Report, look: Look): string {

@@ -1,0 +1,64 @@
+import { Client } from 'undici';
+import { readControlSocket } from '../config/config.ts';
+import { exitOn } from './exit.ts';
+
+/** Longer than reading and applying a configuration takes on a busy machine. */
+const TIMEOUT_MS = 30_000;
+
+/** The running proxy cannot be asked; the message is a sentence with the remedy. */
+export class ControlError extends Error {
+  readonly code = 'NO_CONTROL';
+}
+
+/** What it answered. */
+export interface ControlAnswer {
+  status: number;
+  body: unknown;
+}
+
+/**
+ * Gives a command to the running proxy, over its control socket.
+ * @param order the command's body, as JSON.
+ * @throws ControlError
+ */
+export async function command(path: string, order: object = {}): Promise<ControlAnswer> {
+  const socketPath = readOrExit();
+  if (socketPath === null) {
+    throw new ControlError(
+      'CONTROL_SOCKET is not set, so no proxy takes commands; run this in its container',
+    );
+  }
+  const client = new Client('http://control', { socketPath });
+  try {
+    const { statusCode, body } = await client.request({
+      method: 'POST',
+      path,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(order),
+      headersTimeout: TIMEOUT_MS,
+      bodyTimeout: TIMEOUT_MS,
+    });
+    return { status: statusCode, body: await body.json() };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    throw new ControlError(
+      `no proxy takes commands at ${socketPath} (CONTROL_SOCKET): ${code}; is it running?`,
+    );
+  } finally {
+    await client.close();
+  }
+}
+
+/** Prints a sentence that says why a command was not done, and sets the exit status. */
+export function fail(sentence: string, status = 1): void {
+  process.stderr.write(`whisper-proxy: ${sentence}\n`);
+  process.exitCode = status;
+}
+
+function readOrExit(): string | null {
+  try {
+    return readControlSocket(process.env);
+  } catch (error) {
+    return exitOn(error);
+  }
+}
