@@ -7,27 +7,24 @@ import { addDenied } from './cli/denied.ts';
 import { health } from './cli/health.ts';
 import { addReload } from './cli/reload.ts';
 import { serve } from './cli/serve.ts';
+import { answerUsage } from './cli/usage.ts';
 import { addVerify } from './cli/verify.ts';
 import { readVersion } from './version.ts';
 
-const program = new Command('whisper-proxy')
+const program = answerUsage(new Command('whisper-proxy'))
   .description(
     'A way in to whisper by name, and an allowlisted way out. The README has every variable.',
   )
-  .version(readVersion(), '--version', 'print the version')
-  .showHelpAfterError();
+  .version(readVersion(), '--version', 'print the version');
 
-program
-  .command('serve')
+answerUsage(program.command('serve'))
   .description('run the proxy, configured by the environment and CONFIG_FILE (the default)')
   .option('--local', 'try it on loopback: a stand-in for whisper, unless UPSTREAM is set')
   .action(serve);
-program
-  .command('demo')
+answerUsage(program.command('demo'))
   .description('show on loopback what the proxy lets through and what it denies, once')
   .action(demo);
-program
-  .command('health')
+answerUsage(program.command('health'))
   .description('ask the running proxy whether it is well; for HealthCmd')
   .action(health);
 addAllow(program);

@@ -3,6 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { readAskedHost } from '../src/cli/check-target.ts';
+import { formatHostPort } from '../src/policy/host.ts';
 import { Cli } from './helpers/cli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'whisper-proxy-'));
@@ -145,17 +147,80 @@ test('--env-file is ours, and not Node’s, however the file is wrong', () => {
   expect(run(file('options.env', 'NODE_OPTIONS=--nonsense\n'))).toMatch(/^78 .*NODE_OPTIONS/s);
 });
 
-test.each([
-  [[], /name hosts, or give --config/],
-  [['8.8.8.8', '--config'], /not both/],
-  [['https://hf.co/'], /must be a host/],
-  [['hf.co:0'], /must be a host/],
-  [['hf.co:80:80'], /must be a host/],
-  [['::1'], /\[2001:db8::1\]:443/],
-])('%j is a slip of usage', async (args, message) => {
-  expect(await check(args)).toMatchObject({
+test('--file is another file, however the program is called, and however the file is wrong', async () => {
+  const none = await check(['8.8.8.8', '--file', join(folder, 'none.env')]);
+  expect(none).toMatchObject({ status: 78, stderr: expect.stringMatching(/no such file/) });
+  const path = file('other.env', 'EGRESS_MODE=report\n');
+  const result = await check(['9.9.9.9', '--file', path], {});
+  expect(result).toMatchObject({ status: 0, stdout: expect.stringMatching(/would_deny/) });
+});
+
+test('no host to ask about, or --config beside one, is a slip of usage', async () => {
+  for (const args of [[], ['8.8.8.8', '--config']]) {
+    expect(await check(args)).toEqual({
+      status: 2,
+      stdout: '',
+      stderr:
+        'whisper-proxy: name hosts, or give --config, and not both; see whisper-proxy check --help\n',
+    });
+  }
+});
+
+test('a host that cannot be read is told in one line, with how to write it', async () => {
+  expect(await check(['https://huggingface.co/'])).toEqual({
     status: 2,
     stdout: '',
-    stderr: expect.stringMatching(message),
+    stderr:
+      'whisper-proxy: https://huggingface.co/: write the host without scheme and path; did you mean huggingface.co:443?; see whisper-proxy check --help\n',
+  });
+});
+
+describe('the host that check is asked about', () => {
+  test.each([
+    ['huggingface.co', 'huggingface.co:443'],
+    ['HuggingFace.co.:80', 'huggingface.co:80'],
+    ['bücher.example', 'xn--bcher-kva.example:443'],
+    ['bücher.example:8443', 'xn--bcher-kva.example:8443'],
+    ['192.0.2.7', '192.0.2.7:443'],
+    ['192.0.2.7:22', '192.0.2.7:22'],
+    ['::1', '[::1]:443'],
+    ['2001:db8::1', '[2001:db8::1]:443'],
+    ['1:2:3:4:5:6:7:8', '[1:2:3:4:5:6:7:8]:443'],
+    ['[2001:db8::1]', '[2001:db8::1]:443'],
+    ['[2001:DB8::1]:80', '[2001:db8::1]:80'],
+    ['::ffff:192.0.2.7', '192.0.2.7:443'],
+  ])('%s is %s', (text, target) => {
+    const { host, port } = readAskedHost(text);
+    expect(formatHostPort(host, port)).toBe(target);
+  });
+
+  test.each([
+    ['https://huggingface.co/', /did you mean huggingface\.co:443\?$/],
+    ['HTTPS://huggingface.co', /did you mean huggingface\.co:443\?$/],
+    ['http://hf.co/a?b#c', /did you mean hf\.co:80\?$/],
+    ['http://hf.co:8080/', /did you mean hf\.co:8080\?$/],
+    ['http://hf.co:443/', /did you mean hf\.co:443\?$/],
+    ['http://[2001:db8::1]/', /did you mean \[2001:db8::1\]:80\?$/],
+    ['https://bücher.example/x', /did you mean xn--bcher-kva\.example:443\?$/],
+    ['https://hf.co@evil.test/', /as in huggingface\.co/],
+    ['https://', /as in huggingface\.co/],
+    ['huggingface.co/openai/whisper', /without a path; did you mean huggingface\.co:443\?$/],
+    ['hf.co:80/', /did you mean hf\.co:80\?$/],
+    ['2001:db8::1:443', /did you mean \[2001:db8::1\]:443 or \[2001:db8::1:443\]:443\?$/],
+    ['fe80::1%eth0', /without a zone|must be host/],
+    ['hf.co:0', /from 1 to 65535/],
+    ['hf.co:443x', /must be host/],
+    ['hf.co:80:80', /must be host/],
+    ['hf.co:*', /name one port/],
+    ['*.hf.co', /name one host/],
+    ['*', /name the hosts/],
+    ['10.0.0.0/8', /one address/],
+    ['[2001:db8::]/32', /one address/],
+    ['2130706433', /must be a host name/],
+    ['', /must be host/],
+    ['a b', /must be a host name/],
+    ['hug\u200bgingface.co', /must be a host name/],
+  ])('%j is not read, and it is said how to write it', (text, message) => {
+    expect(() => readAskedHost(text)).toThrow(message);
   });
 });

@@ -93,12 +93,6 @@ describe('the start', () => {
     expect(await health.exit()).toBe(0);
     expect(health.stdout).toMatch(/warning: EGRESS_MODE=report/);
   });
-
-  test('an unknown command is refused with the usage', async () => {
-    const cli = run(['server'], SERVE);
-    expect(await cli.exit()).not.toBe(0);
-    expect(cli.stderr).toMatch(/Usage: whisper-proxy/);
-  });
 });
 
 test('without a log nothing is decided: it ends before the answer leaves', async () => {

@@ -4,7 +4,7 @@ import { type AllowAnswer, type AllowCommand, LONGEST_ALLOW_MS } from '../live/c
 import { parseRule, RuleError } from '../policy/rules.ts';
 import { formatTime } from '../report/times.ts';
 import { ControlError, command, fail } from './ask-control.ts';
-import { exitOnUsage } from './usage.ts';
+import { answerUsage } from './usage.ts';
 
 const HELP = `
 A rule is written as in EGRESS_ALLOW: huggingface.co, *.hf.co, example.org:80. Deny rules win over it. It is gone
@@ -14,13 +14,11 @@ Exit status: 0 allowed, 1 the proxy cannot be asked, 2 usage.`;
 
 /** Adds `whisper-proxy allow`, which allows rules for a time, to a program. */
 export function addAllow(program: Command): void {
-  program
-    .command('allow')
+  answerUsage(program.command('allow'))
     .description('allow what rules cover for a time, without touching the configuration')
     .argument('<rule...>', 'what to allow')
     .requiredOption('--for <time>', 'how long, up to 24h, as in 30m', parseTime)
     .addHelpText('after', HELP)
-    .exitOverride(exitOnUsage)
     .action(async (texts: string[], { for: time }: { for: string }, self: Command) => {
       for (const text of texts) checkRule(text, self);
       await allow({ rules: texts, for: time });

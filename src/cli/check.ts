@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, Option } from 'commander';
 import { type Config, ConfigError, readConfig } from '../config/config.ts';
 import { createLogger } from '../log/logger.ts';
 import { ClientList } from '../net/client-list.ts';
@@ -13,14 +13,14 @@ import {
   type Policy,
   type Verdict,
 } from '../policy/decide.ts';
-import { formatHostPort, parseHost } from '../policy/host.ts';
+import { formatHostPort } from '../policy/host.ts';
 import { allowLine, explainDenial, ruleFor } from '../policy/remedy.ts';
-import { parsePort, type Target } from '../policy/target.ts';
+import type { Target } from '../policy/target.ts';
 import { takenGroups } from '../report/remedies.ts';
+import { AskedHostError, readAskedHost } from './check-target.ts';
 import { EX_CONFIG } from './exit.ts';
-import { exitOnUsage } from './usage.ts';
+import { answerUsage } from './usage.ts';
 
-const HTTPS = 443;
 /** What a file alone, away from the container, does not say. */
 const PRESETS = { UPSTREAM: 'http://whisper-gate:7860' };
 
@@ -31,24 +31,29 @@ What "whisper-proxy allow" has allowed for a time is not in it.
 Exit status: 0 all would be let through, 1 something would be denied, 2 usage, 78 the configuration has faults.`;
 
 interface CheckOptions {
+  file?: string;
   envFile?: string;
   config?: string | true;
 }
 
 /** Adds `whisper-proxy check`, which tells what would be decided and validates configurations, to a program. */
 export function addCheck(program: Command): void {
-  program
-    .command('check')
+  answerUsage(program.command('check'))
     .description(
       'what would be decided about a host, by which rule; or whether a configuration is valid',
     )
-    .argument('[host[:port]...]', 'what to ask about (port 443)', collectTargets, [])
-    .option('--env-file <file>', 'another configuration file than the one of the proxy')
+    .argument('[host[:port]...]', 'what to ask about (port 443)')
+    .option('--file <file>', 'another configuration file than the one of the proxy')
+    // Node reads this option too, wherever it stands, if no -- stands before the program's name.
+    .addOption(new Option('--env-file <file>', 'the same as --file').hideHelp())
     .option('--config [file]', 'only see whether the configuration has faults')
     .addHelpText('after', HELP)
-    .exitOverride(exitOnUsage)
-    .action((targets: Target[], options: CheckOptions, command: Command) =>
-      check(targets, options, command),
+    .action((hosts: string[], options: CheckOptions, command: Command) =>
+      check(
+        hosts.map((text) => readHost(text, command)),
+        options,
+        command,
+      ),
     );
 }
 
@@ -57,7 +62,8 @@ async function check(targets: Target[], options: CheckOptions, command: Command)
   if (isValidation === targets.length > 0) {
     command.error('error: name hosts, or give --config, and not both');
   }
-  const file = typeof options.config === 'string' ? options.config : options.envFile;
+  const file =
+    typeof options.config === 'string' ? options.config : (options.file ?? options.envFile);
   const config = readOrExit(file);
   if (isValidation) {
     process.stdout.write(`${config.file ?? 'the environment'} has no faults: ${summary(config)}\n`);
@@ -153,14 +159,11 @@ function readOrExit(file: string | undefined): Config {
   }
 }
 
-function collectTargets(text: string, targets: Target[]): Target[] {
-  const [, hostText = text, portText] = /^(\[[^\]]*\]|[^:[\]]+)(?::([^:]*))?$/.exec(text) ?? [];
-  const host = parseHost(hostText);
-  const port = portText === undefined ? HTTPS : parsePort(portText);
-  if (host === null || port === null) {
-    throw new InvalidArgumentError(
-      'It must be a host, or one with a port, as in huggingface.co, example.org:80 or [2001:db8::1]:443.',
-    );
+function readHost(text: string, command: Command): Target {
+  try {
+    return readAskedHost(text);
+  } catch (error) {
+    if (!(error instanceof AskedHostError)) throw error;
+    return command.error(`error: ${text}: ${error.message}`);
   }
-  return [...targets, { ...host, port }];
 }

@@ -6,7 +6,7 @@ import { type AdminClient, adminClient } from './ask-admin.ts';
 import { followProxy } from './denied-follow.ts';
 import { followLog, reportLog } from './denied-log.ts';
 import { endWithReader, outputLook, print } from './terminal.ts';
-import { exitOnUsage } from './usage.ts';
+import { answerUsage } from './usage.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -37,8 +37,7 @@ export interface Period {
 
 /** Adds `whisper-proxy denied`, with its options and its exit statuses, to a program. */
 export function addDenied(program: Command): void {
-  program
-    .command('denied')
+  answerUsage(program.command('denied'))
     .description('tell what was denied, and the line that would allow it')
     .argument('[-]', 'read lines of the log from standard input', parseSource)
     .option('--since <time>', 'only what was within that time, as in 30m, 1h or 7d', parsePeriod)
@@ -46,8 +45,6 @@ export function addDenied(program: Command): void {
     .option('--all', 'what was allowed too')
     .option('--json', 'one JSON document instead of the table')
     .addHelpText('after', HELP)
-    .showHelpAfterError('See whisper-proxy denied --help.')
-    .exitOverride(exitOnUsage)
     .action(denied);
 }
 

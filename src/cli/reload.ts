@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { NotReloaded, Reloaded } from '../live/reload.ts';
 import { ControlError, command, fail } from './ask-control.ts';
 import { EX_CONFIG } from './exit.ts';
-import { exitOnUsage } from './usage.ts';
+import { answerUsage } from './usage.ts';
 
 /** Lines of a list; the log has all of it. */
 const SHOWN = 20;
@@ -15,12 +15,9 @@ Exit status: 0 the file is in force, 1 the proxy cannot be asked, 2 usage, 78 th
 
 /** Adds `whisper-proxy reload`, which makes the running proxy read its configuration again, to a program. */
 export function addReload(program: Command): void {
-  program
-    .command('reload')
+  answerUsage(program.command('reload'))
     .description('make the running proxy read its configuration file again')
-    .allowExcessArguments(false)
     .addHelpText('after', HELP)
-    .exitOverride(exitOnUsage)
     .action(reload);
 }
 

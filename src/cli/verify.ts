@@ -15,7 +15,7 @@ import { type Allowed, type Also, PROXY, type Targets, WHISPER } from '../verify
 import { readVantage, VantageError } from '../verify/vantage.ts';
 import { vispProbes } from '../verify/visp-probes.ts';
 import { workingProxyProbes } from '../verify/working-probes.ts';
-import { exitOnUsage } from './usage.ts';
+import { answerUsage } from './usage.ts';
 
 const HELP = `
 Run it where whisper runs, and as whisper runs:
@@ -46,8 +46,7 @@ interface VerifyOptions {
 
 /** Adds `whisper-proxy verify`, with its options and its exit statuses, to a program. */
 export function addVerify(program: Command): void {
-  program
-    .command('verify')
+  answerUsage(program.command('verify'))
     .description("try every way out from whisper's place, and see that all of them are closed")
     .addOption(
       new Option('--from <place>', 'where this is run')
@@ -73,8 +72,6 @@ export function addVerify(program: Command): void {
     )
     .option('--ingress-allowed', 'INGRESS_CLIENTS names this container; from visp-net only')
     .addHelpText('after', HELP)
-    .showHelpAfterError('See whisper-proxy verify --help.')
-    .exitOverride(exitOnUsage)
     .action((options: VerifyOptions, command: Command) => verify(options, command));
 }
 
