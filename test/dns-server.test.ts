@@ -58,16 +58,22 @@ describe('the answer', () => {
     ['53.2.0.192.in-addr.arpa', undefined, 'NOERROR', []],
     ['1.0.0.127.in-addr.arpa', PTR, 'NOERROR', ['whisper-gate']],
     ['8.8.8.8.in-addr.arpa', PTR, 'NXDOMAIN', []],
+    ['2.0.192.in-addr.arpa', PTR, 'NOERROR', []],
+    ['0.0.127.in-addr.arpa', PTR, 'NOERROR', []],
+    ['IN-ADDR.arpa', undefined, 'NOERROR', []],
+    ['arpa', undefined, 'NOERROR', []],
+    ['1.192.in-addr.arpa', PTR, 'NXDOMAIN', []],
+    ['below.whisper-proxy', undefined, 'NXDOMAIN', []],
   ])('to %s, type %s, is %s %j', async (name, type, rcode, data) => {
     const { port } = await startNameServer();
     expect(await lookUp(port, name, type)).toEqual([rcode, data]);
   });
 
-  test('to the root is NXDOMAIN too', async () => {
+  test('to the root is that it exists, as it does', async () => {
     const { port, lookups } = await startNameServer();
     const client = await UdpClient.connect(port);
     const answer = decodeAnswer(await client.ask(message({}, question(labels(), 2))));
-    expect(answer).toMatchObject({ rcode: 'NXDOMAIN', answers: [] });
+    expect(answer).toMatchObject({ rcode: 'NOERROR', answers: [] });
     expect(lookups).toMatchObject([{ name: '', type: 'NS' }]);
   });
 
@@ -75,6 +81,8 @@ describe('the answer', () => {
     [ALLOW, 'NOERROR', [PROXY]],
     [{ decision: 'would_deny', reason: 'not_allowed', rule: null }, 'NOERROR', [PROXY]],
     [DENY, 'NXDOMAIN', []],
+    [{ ...DENY, hasNamesBelow: true }, 'NOERROR', []],
+    [{ ...DENY, reason: 'client_not_allowed', hasNamesBelow: true }, 'REFUSED', []],
     [{ decision: 'deny', reason: 'deny_rule', rule: 'a.test' }, 'NXDOMAIN', []],
     [{ decision: 'deny', reason: 'client_not_allowed', rule: null }, 'REFUSED', []],
   ])('goes by the verdict %j', async (verdict, rcode, data) => {

@@ -50,6 +50,19 @@ describe('a look-up', () => {
     expect(proxy.lookups).toEqual([]);
   });
 
+  test('of a name above an allowed one says that it exists, and is in the log as the denial it is', async () => {
+    const proxy = await startProxy({ ...DNS, EGRESS_ALLOW: '*.hf.co deep.below.ent.example' });
+    for (const name of ['hf.co', 'below.ent.example', 'ent.example', 'example']) {
+      const answer = await lookUp(proxy.ports.dns, name);
+      expect([name, rcode(answer), answer?.readUInt16BE(6)]).toEqual([name, NOERROR, 0]);
+    }
+    expect(rcode(await lookUp(proxy.ports.dns, 'other.example'))).toBe(NXDOMAIN);
+    for (const line of proxy.decisions()) {
+      expect(line).toMatchObject({ decision: 'deny', reason: 'not_allowed', via: 'dns' });
+    }
+    expect(proxy.decisions()).toHaveLength(5);
+  });
+
   test('of a name that nobody could be asked for is a bad target, escaped in the log', async () => {
     const proxy = await startProxy(DNS);
     const client = await UdpClient.connect(proxy.ports.dns);
@@ -92,7 +105,11 @@ describe('a look-up', () => {
   });
 
   test('in report mode is answered for any name but a denied one', async () => {
-    const proxy = await startProxy({ ...DNS, EGRESS_MODE: 'report', EGRESS_DENY: 'no.test' });
+    const proxy = await startProxy({
+      ...DNS,
+      EGRESS_MODE: 'report',
+      EGRESS_DENY: 'no.test *.no.test',
+    });
     expect(rcode(await lookUp(proxy.ports.dns, 'any.test'))).toBe(NOERROR);
     expect(rcode(await lookUp(proxy.ports.dns, 'no.test'))).toBe(NXDOMAIN);
     expect(proxy.decisions()).toMatchObject([{ decision: 'would_deny' }, { reason: 'deny_rule' }]);

@@ -1,7 +1,7 @@
 import type { Logger } from '../log/logger.ts';
 import type { Verdict } from '../policy/decide.ts';
 import { formatAnswer } from './answer.ts';
-import { findOwnName, type OwnNames } from './own-names.ts';
+import { findOwnName, hasOwnNamesBelow, type OwnNames } from './own-names.ts';
 import { type Fault, type Query, type Rcode, readQuery } from './query.ts';
 
 /** A look-up, as the policy and the log see it. Name and type are empty where they cannot be read. */
@@ -38,8 +38,9 @@ export type Respond = (message: Buffer, client: string | null) => Promise<Buffer
  *     readQuery ─▶ findOwnName ─▶ admit ─▶ formatAnswer
  *         └─────────────────────────────────────▲
  *
- * A name that is let through has one record, the IPv4 address of the proxy; any other name does not
- * exist. Only who may ask nothing at all is told so.
+ * A name that is let through has one record, the IPv4 address of the proxy. A name with others below it
+ * that are let through, or the proxy's own, has none. Any other does not exist. Only who may ask nothing
+ * at all is told so.
  */
 export function createRespond({
   admit,
@@ -57,7 +58,8 @@ export function createRespond({
       fault: null,
     });
     if (verdict.decision === 'deny') {
-      return formatAnswer(query, verdict.reason === 'client_not_allowed' ? 'REFUSED' : 'NXDOMAIN');
+      const exists = verdict.hasNamesBelow || hasOwnNamesBelow(name, names, client);
+      return formatAnswer(query, denialCode(verdict, exists));
     }
     const record = own ?? { type: 'A', address: names.address };
     return formatAnswer(query, 'NOERROR', record.type === type ? record : null);
@@ -80,4 +82,9 @@ export function createRespond({
       return formatAnswer(query, 'SERVFAIL');
     }
   };
+}
+
+function denialCode({ reason }: Verdict, exists: boolean): Rcode {
+  if (reason === 'client_not_allowed') return 'REFUSED';
+  return exists ? 'NOERROR' : 'NXDOMAIN';
 }

@@ -44,6 +44,22 @@ export function findOwnName(
   return own === undefined ? null : { type: 'PTR', name: own };
 }
 
+/**
+ * Whether the proxy answers for itself some name below this one. Then this one exists, though without
+ * a record (RFC 8020); so does the root, which `localhost` is below.
+ * @param client canonical address of who asks, or null.
+ */
+export function hasOwnNamesBelow(
+  { text }: Name,
+  { address, proxyNames, clientNames }: OwnNames,
+  client: string | null,
+): boolean {
+  if (text === '') return true;
+  const reverse = [address, client, LOOPBACK].flatMap((called) => reverseName(called) ?? []);
+  const end = `.${text.toLowerCase()}`;
+  return [...proxyNames, ...clientNames, ...reverse].some((own) => own.toLowerCase().endsWith(end));
+}
+
 function reverseName(address: string | null): string | null {
   return address && `${address.split('.').reverse().join('.')}.in-addr.arpa`;
 }

@@ -1,5 +1,13 @@
 import { addressForms, classifyAddress } from './addresses.ts';
-import { findAddressRule, findNameRules, findRule, findRules, type Rule } from './rules.ts';
+import {
+  coversAllBelow,
+  findAddressRule,
+  findNameRules,
+  findRule,
+  findRules,
+  isBelow,
+  type Rule,
+} from './rules.ts';
 import type { Target } from './target.ts';
 
 export type Decision = 'allow' | 'deny' | 'would_deny';
@@ -31,6 +39,8 @@ export interface Verdict {
   final?: boolean;
   /** The address that was denied, where it was one of those that a name resolves to. */
   address?: string;
+  /** Of a look-up: some name below this one is let through, so this one exists, though without an address. */
+  hasNamesBelow?: true;
   /** Bytes that the client may send to the target on this connection; without it, any number. */
   maxUpload?: number;
   /** It was denied since the configuration has faults, not since a rule is missing. */
@@ -78,6 +88,33 @@ export function decideTarget(policy: Policy, target: Target, isForbidden: IsForb
  * @param name canonical.
  */
 export function decideLookup(policy: Policy, name: string): Verdict {
+  const verdict = decideName(policy, name);
+  return verdict.decision === 'deny' && hasNamesBelow(policy, name)
+    ? { ...verdict, hasNamesBelow: true }
+    : verdict;
+}
+
+/**
+ * Whether some name below a denied one is let through: that it does not exist would say the same of all
+ * names below it (RFC 8020).
+ */
+function hasNamesBelow(policy: Policy, name: string): boolean {
+  const isClosed = (domain: string, port: number | null) =>
+    policy.deny.some(
+      (rule) => coversAllBelow(rule, domain) && (rule.port === null || rule.port === port),
+    );
+  if (policy.mode === 'report') return !isClosed(name, null);
+  return policy.allow.some(({ match, port }) => {
+    if (match.kind === 'name') {
+      return isBelow(match.name, name) && decideName(policy, match.name).decision === 'allow';
+    }
+    if (match.kind !== 'suffix') return false;
+    if (isBelow(name, match.suffix)) return !isClosed(name, port);
+    return (match.suffix === name || isBelow(match.suffix, name)) && !isClosed(match.suffix, port);
+  });
+}
+
+function decideName(policy: Policy, name: string): Verdict {
   const candidates = findNameRules(policy.allow, name);
   const denials = findNameRules(policy.deny, name);
   const denialOf = (port: number | null) =>

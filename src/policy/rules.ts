@@ -64,6 +64,16 @@ export function findNameRules(rules: readonly Rule[], name: string): Rule[] {
   return rules.filter((rule) => nameMatches(rule, name));
 }
 
+/** Whether a name lies below another one. */
+export function isBelow(name: string, above: string): boolean {
+  return name.endsWith(`.${above}`);
+}
+
+/** Whether a rule matches every name below a domain, on its port. */
+export function coversAllBelow({ match }: Rule, domain: string): boolean {
+  return match.kind === 'suffix' && (match.suffix === domain || isBelow(domain, match.suffix));
+}
+
 /** The first address rule that covers an address and port; a deny rule, in whatever form it comes. */
 export function findAddressRule(
   rules: readonly Rule[],
@@ -90,7 +100,7 @@ function portMatches(rule: Pick<Rule, 'port'>, port: number): boolean {
 
 function nameMatches({ match }: Rule, name: string): boolean {
   if (match.kind === 'name') return match.name === name;
-  return match.kind === 'suffix' && name.endsWith(`.${match.suffix}`);
+  return match.kind === 'suffix' && isBelow(name, match.suffix);
 }
 
 function rulePort(text: string | undefined, list: List): number | null {

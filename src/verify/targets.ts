@@ -57,8 +57,10 @@ export function isName(host: string): boolean {
   return isIP(host) === 0;
 }
 
-/** A name that exists, for look-ups that must not be answered; none of the allowed ones. */
+/** A name that exists, for look-ups that must not be answered; none of the allowed ones, nor above one. */
 export function existingName(allowed: readonly Allowed[]): string {
   const names = ['example.com', 'example.org', 'example.net'];
-  return names.find((name) => !allowed.some(({ host }) => host === name)) ?? 'iana.org';
+  const isTaken = (name: string) =>
+    allowed.some(({ host }) => host === name || host.endsWith(`.${name}`));
+  return names.find((name) => !isTaken(name)) ?? 'iana.org';
 }
