@@ -1,7 +1,7 @@
 import { type Answer, createAnswer } from '../http/answer.ts';
 import type { Reason, Verdict } from '../policy/decide.ts';
 import { formatHostPort } from '../policy/host.ts';
-import { explainDenial } from '../policy/remedy.ts';
+import { explainDenial, shortDenial } from '../policy/remedy.ts';
 import type { Target } from '../policy/target.ts';
 
 // Status and RFC 9209 proxy error type (section 2.3) of each reason.
@@ -50,6 +50,7 @@ export function answerTo(verdict: Verdict, target: Target | null, code = '', fau
     type,
     reason,
     sentence,
+    short: shortDenial(verdict, target, fault),
     ...(status === 503 ? { retryAfter: 5 } : {}),
   });
 }
@@ -62,7 +63,8 @@ export function answerToFailure(target: Target, code: string): Answer {
   const [status, type] = EXCHANGE_FAILURES[code] ?? [502, 'http_protocol_error'];
   const where = formatHostPort(target.host, target.port);
   const sentence = `${where} was not denied, but it did not answer properly (${code}).`;
-  return createAnswer({ status, type, reason: 'connect_failed', sentence });
+  const short = `${where} did not answer properly (${code})`;
+  return createAnswer({ status, type, reason: 'connect_failed', sentence, short });
 }
 
 function statusOf(reason: Reason, code: string): [status: number, type: string] {

@@ -116,7 +116,7 @@ function refuse(request: IncomingMessage, response: ServerResponse, answer: Answ
     endWith(request.socket, formatAnswer(answer, request.method));
     return;
   }
-  response.writeHead(answer.status, {
+  response.writeHead(answer.status, answer.phrase, {
     ...answer.headers,
     'Content-Length': Buffer.byteLength(answer.body),
   });

@@ -71,6 +71,44 @@ export function explainDenial(verdict: Verdict, target: Target | null): string {
 const INVALID =
   'The configuration of whisper-proxy is invalid, so everything is denied. "whisper-proxy health" lists the faults.';
 
+/**
+ * Why a target was denied, in a few words and without a remedy: for clients that show one line alone. It
+ * tells no more than `explainDenial`.
+ * @param target null where no target could be read.
+ * @param detail the code of the error behind the verdict, or what is wrong with the target.
+ */
+export function shortDenial(verdict: Verdict, target: Target | null, detail = ''): string {
+  const where = target ? formatHostPort(target.host, target.port) : 'the target';
+  switch (verdict.reason) {
+    case 'bad_target':
+      return detail || 'the request cannot be read as HTTP';
+    case 'not_allowed':
+      if (verdict.invalid) return 'the configuration of whisper-proxy is invalid';
+      return `${where} is not on the allowlist`;
+    case 'deny_rule':
+      return `${where} is denied by a rule`;
+    case 'non_public_address':
+      if (verdict.final) return `${where} is never reached`;
+      return target?.kind === 'address'
+        ? `${where} is not a public address`
+        : `${where} has an address that is not public`;
+    case 'no_sni':
+      return `${where} carries TLS alone`;
+    case 'dns_error':
+      return `${where} cannot be looked up (${detail})`;
+    case 'connect_failed':
+      return `${where} cannot be reached (${detail})`;
+    case 'upload_limit':
+      return `too much was to be sent to ${where}`;
+    case 'too_many_connections':
+      return 'too many connections are open';
+    case 'client_not_allowed':
+      return 'this client may not use the proxy';
+    default:
+      return `${where} cannot be reached`;
+  }
+}
+
 const OTHER: Partial<Record<Reason, string>> = {
   upload_limit:
     "More bytes were to be sent on one connection than EGRESS_MAX_UPLOAD, or that of the rule's group, lets through.",
