@@ -123,16 +123,30 @@ describe('the addresses', () => {
     expect(proxy.podmanOption('add-host')).toEqual([`${host}:${WHISPER_ADDRESS}`]);
   });
 
-  test('whisper is sent to the proxy, in both spellings of the variables, and for names', () => {
-    const environment = whisper.pairs('Environment');
+  test('whisper is sent to the proxy for names', () => {
+    expect(gate.podmanOption('dns')).toEqual([PROXY_ADDRESS]);
+    expect(gate.podmanOption('add-host')).toEqual([`whisper-proxy:${PROXY_ADDRESS}`]);
+  });
+
+  test('whisper has no proxy variables, not even those of the host: a refusal has to look like being offline', () => {
+    const all = [whisper, ...examples.map(([, each]) => each)];
+    const names = all.flatMap((each) => [...each.pairs('Environment').keys()]);
+    expect(names.filter((name) => /_proxy$/i.test(name))).toEqual([]);
+    for (const each of all.filter((one) => one.all('ContainerName')[0] === 'whisper')) {
+      expect(each.podmanOption('http-proxy')).toEqual(['false']);
+    }
+  });
+
+  test('those that it offers name the proxy, in both spellings, and leave loopback out', () => {
+    const text = readFileSync(join(QUADLETS, 'whisper.container'), 'utf8');
+    const offered = new UnitFile(text.replace(/^#(?=Environment=.*_PROXY)/gm, ''));
+    const environment = offered.pairs('Environment');
     for (const name of ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy']) {
       expect(environment.get(name), name).toBe(`http://${PROXY_ADDRESS}:3128`);
     }
     for (const name of ['NO_PROXY', 'no_proxy']) {
       expect(environment.get(name), name).toBe('localhost,127.0.0.1,::1');
     }
-    expect(gate.podmanOption('dns')).toEqual([PROXY_ADDRESS]);
-    expect(gate.podmanOption('add-host')).toEqual([`whisper-proxy:${PROXY_ADDRESS}`]);
   });
 
   test('verify looks for the proxy and whisper where they are', () => {

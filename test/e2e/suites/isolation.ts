@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { decisions } from '../helpers/decisions.ts';
+import { decisions, isDecided } from '../helpers/decisions.ts';
 import type { Lab } from '../helpers/lab.ts';
 import { fromSessionManager, tries } from '../helpers/stack.ts';
 
@@ -34,10 +34,30 @@ export function isolation(lab: Lab): void {
   });
 
   describe('the way out', () => {
+    test('with nothing allowed, a name is unknown at once, as it is offline', async () => {
+      const since = await lab.now();
+      const script = `
+import socket, time
+begun = time.monotonic()
+for family in socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6:
+    try:
+        print(socket.getaddrinfo("huggingface.co", 443, family))
+    except socket.gaierror as error:
+        print(error.errno == socket.EAI_NONAME)
+print("slow" if time.monotonic() - begun > 3 else "fast")`;
+      // The resolver waits a second for each answer that does not come.
+      expect(await lab.sh('podman exec -i whisper python3 -', script)).toBe(
+        'True\nTrue\nTrue\nfast\n',
+      );
+      const { stderr } = await lab.attempt('podman exec whisper curl -sS https://huggingface.co/');
+      expect(stderr).toContain('Could not resolve host');
+      await isDecided(lab, since, { decision: 'deny', via: 'dns', host: 'huggingface.co' });
+    });
+
     test('a host that no rule names is refused, and the journal says what was asked for', async () => {
       const since = await lab.now();
       const { stdout, status } = await lab.attempt(
-        'podman exec whisper curl -sS -o /dev/null -w "%{http_connect}" https://evil.example/',
+        'podman exec whisper curl -sS -x http://whisper-proxy:3128 -o /dev/null -w "%{http_connect}" https://evil.example/',
       );
       expect({ stdout, status }).toEqual({ stdout: '403', status: 56 });
       expect(decisions(await lab.journal('whisper-proxy', since))).toContainEqual(

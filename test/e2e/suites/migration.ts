@@ -96,9 +96,13 @@ export function migration(lab: Lab): void {
         'whisper.container',
         shipped.replace(/^Image=.*/m, () => theirs),
       );
+      // What a site that is behind a proxy has; nothing of it reaches whisper.
+      await lab.systemctl('set-environment', 'https_proxy=http://192.0.2.1:3128');
       await lab.systemctl('daemon-reload');
       await lab.systemctl('restart', 'whisper');
       await answers(lab);
+      await lab.systemctl('unset-environment', 'https_proxy');
+      expect(await lab.sh('podman exec whisper env')).not.toMatch(/_proxy=/i);
       expect(await lab.sh(install(lab))).toContain('are up to date');
       await lab.sh('podman rm --force --time 0 other');
     });

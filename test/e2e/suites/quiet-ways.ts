@@ -4,8 +4,6 @@ import { isDecided } from '../helpers/decisions.ts';
 import type { Lab, Outcome } from '../helpers/lab.ts';
 
 const PROXY = '10.89.77.2';
-const BARE =
-  'podman exec -i whisper env -u HTTP_PROXY -u http_proxy -u HTTPS_PROXY -u https_proxy -u NO_PROXY -u no_proxy';
 const HELLO = 'hello from the internet';
 const STATUS = `-o /dev/null -w '%{http_code} %header{x-whisper-proxy-reason}'`;
 /** As data leaves by look-ups: in labels, in base 32. */
@@ -14,7 +12,7 @@ const DATA = 'mfrggzdfmztwq2lknnwg23tpobyxe43uov3ho6dzpiyte.nb2hi4dthixs653xo4xg
 /** Programs that know of no proxy, and those that would use a way for something else than it is for. */
 export function quietWays(lab: Lab): void {
   const bare = (command: string, input = ''): Promise<Outcome> =>
-    lab.attempt(`${BARE} ${command}`, input);
+    lab.attempt(`podman exec -i whisper ${command}`, input);
   const record = async (name: 'internet.log' | 'dns.log') =>
     (await readFile(`${await lab.folder()}/${name}`, 'utf8')).trim().split('\n');
   /** Does a thing, and returns what reached the internet meanwhile. */
