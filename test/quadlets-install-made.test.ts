@@ -10,7 +10,7 @@ const OURS = readFileSync(join(QUADLETS, 'whisper.container'), 'utf8');
 
 // What podman 5.4.2 makes of our whisper.container, without the environment.
 const LOCKED =
-  '/usr/bin/podman run --name whisper --cidfile=%t/%N.cid --replace --rm --cgroups=split --network container:whisper-gate -d --security-opt=no-new-privileges --security-opt seccomp=%E/containers/systemd/whisper-seccomp.json --cap-drop all';
+  '/usr/bin/podman run --name whisper --cidfile=%t/%N.cid --replace --rm --cgroups=split --network container:whisper-gate -d --log-driver k8s-file --security-opt=no-new-privileges --security-opt seccomp=%E/containers/systemd/whisper-seccomp.json --cap-drop all --log-opt=max-size=10mb';
 
 /** What is at fault in the command that podman would run. */
 function judge(
@@ -34,6 +34,9 @@ describe('the command that podman would run', () => {
     ['--security-opt=no-new-privileges', '--security-opt no-new-privileges'],
     ['%E/containers/systemd', '%h/.config/containers/systemd'],
     ['%E/containers/systemd', '/srv/repo/sub'],
+    ['--log-driver k8s-file', '--log-driver=json-file'],
+    ['--log-driver k8s-file', '--log-driver journald --log-driver none'],
+    ['--log-opt=max-size=10mb', '--log-opt max-size=1g'],
   ])('with %s as %s is locked', (part, instead) => {
     const harmless = `--pid=private --userns keep-id --security-opt mask=/proc --env A=\${B} -v %h/m:/m`;
     expect(judge(`${LOCKED.replace(part, instead)} ${harmless} image`)).toBe('');
@@ -47,6 +50,11 @@ describe('the command that podman would run', () => {
     ['%E/containers/systemd', '/tmp'],
     ['%E/containers/systemd', '%E/containers/systemd/..'],
     ['podman run', 'podman --module=/x run'],
+    ['--log-driver k8s-file', ''],
+    ['--log-driver k8s-file', '--log-driver journald'],
+    ['--log-driver k8s-file', '--log-driver=passthrough'],
+    ['--log-opt=max-size=10mb', ''],
+    ['--log-opt=max-size=10mb', '--log-opt max-size=0'],
   ])('with %s as %j is not', (part, instead) => {
     expect(judge(LOCKED.replace(part, instead))).not.toBe('');
   });
@@ -65,6 +73,7 @@ describe('the command that podman would run', () => {
     ...['--cap-add net_admin', '--privileged', '--security-opt seccomp=unconfined', '-p 80:80'],
     ...['--security-opt unmask=ALL', '--device /dev/vsock', '--device=/dev/mem', '-v /run:/x'],
     ...['$MORE', `--\${A}`, '%i--privileged', '--priv%ileged', '--pid ho%ist', '\\x2d-privileged'],
+    ...['--log-driver=journald', '--log-opt max-size=-1'],
     ...['--publish=80:80', '--rootfs /', '\nExecStart=/usr/bin/podman run'],
   ])('with %j at its end is not', (more) => {
     expect(judge(`${LOCKED} ${more}`)).not.toBe('');

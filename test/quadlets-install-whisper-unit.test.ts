@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 
 const QUADLETS = fileURLToPath(new URL('../quadlets', import.meta.url));
 const OURS = join(QUADLETS, 'whisper.container');
@@ -20,9 +20,9 @@ function awk(mode: string, ...files: string[]): string {
 }
 
 /** Our whisper.container with something at its end. */
-function unit(end: string, name = 'whisper.container'): string {
+function unit(end: string, name = 'whisper.container', change = (text: string) => text): string {
   const path = join(folder, name);
-  writeFileSync(path, `${readFileSync(OURS, 'utf8')}\n[Container]\n${end}`);
+  writeFileSync(path, `${change(readFileSync(OURS, 'utf8'))}\n[Container]\n${end}`);
   return path;
 }
 
@@ -77,6 +77,82 @@ test.each([
   ['Volume=whisper-socket:/run/whisper:z\n'],
 ])('%j is no fault', (end) => {
   expect(awk('faults', unit(end))).toBe('');
+});
+
+describe('the log', () => {
+  const without = (change: string) =>
+    unit(change, 'log.container', (text) =>
+      text.replace(/^LogDriver=.*\n/m, '').replace(/^PodmanArgs=--log-opt=.*\n/m, ''),
+    );
+
+  test.each([
+    ['LogDriver=k8s-file\nPodmanArgs=--log-opt=max-size=10mb\n'],
+    ['LogDriver=json-file\nPodmanArgs=--cgroups=disabled --log-opt max-size=1g\n'],
+    ['LogDriver=k8s-file\nLogOpt=max-size=5mb\n'],
+    ['PodmanArgs=--log-driver=k8s-file --log-opt=max-size=0.5mb\n'],
+    ['LogDriver=journald\nPodmanArgs=--log-driver k8s-file --log-opt=max-size=1024\n'],
+    ['LogDriver=none\n'],
+  ])('with %j stays as it is', (lines) => {
+    const path = without(lines);
+    expect(awk('faults', path)).toBe('');
+    expect(awk('lock', OURS, path)).toBe(readFileSync(path, 'utf8'));
+  });
+
+  test.each([
+    [''],
+    ['LogDriver=journald\n'],
+    ['LogDriver=journald\nPodmanArgs=--log-opt=max-size=10mb\n'],
+    ['LogDriver=passthrough\n'],
+    ['LogDriver=k8s-file\nLogDriver=\nPodmanArgs=--log-opt=max-size=10mb\n'],
+    ['LogDriver=k8s-file\nPodmanArgs=--log-driver=journald --log-opt=max-size=10mb\n'],
+    ['LogDriver=k8s-file\n'],
+    ['LogDriver=k8s-file\nPodmanArgs=--log-opt=max-size=0\n'],
+    ['LogDriver=k8s-file\nPodmanArgs=--log-opt max-size=-1\n'],
+    ['LogDriver=k8s-file\nPodmanArgs=--log-opt=max-size=10mb\nPodmanArgs=\n'],
+    ['LogDriver=k8s-file\nPodmanArgs=--log-opt=max-size=10mb --log-opt=max-size=0\n'],
+    ['LogDriver=k8s-file\nLogOpt=max-size=10mb\nLogOpt=\n'],
+    ['LogDriver=k8s-file\nPodmanArgs=--log-opt=tag=x\n'],
+  ])('with %j goes to the journal, or is unbounded; locked, it is not', (lines) => {
+    const path = without(lines);
+    expect(awk('faults', path)).toMatch(
+      /^(LogDriver=k8s-file|PodmanArgs=--log-opt=\S+) is missing/,
+    );
+    const locked = join(folder, 'locked');
+    writeFileSync(locked, awk('lock', OURS, path));
+    expect(awk('faults', locked)).toBe('');
+  });
+});
+
+describe('what locks whisper is the same in all places', () => {
+  const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const [, diff = ''] = /\*\*whisper\.container\*\*(?:.*\n)+?\n((?: {4}.*\n)+)/.exec(README) ?? [];
+  const lines = diff.split('\n').flatMap((line) => (line === '' ? [] : [line.slice(4)]));
+  const side = (sign: string) =>
+    lines
+      .filter((line) => !line.startsWith(sign))
+      .map((line) => `${line.replace(/^[ +-]/, '')}\n`)
+      .join('');
+  const added = lines.flatMap((line) => (line.startsWith('+') ? [line.slice(1)] : []));
+  /** What only makes it work well. */
+  const comfort = /^(Wants=|After=whisper-proxy|HostName=|PodmanArgs=--http-proxy)/;
+
+  test("the README's diff is the one that install prints", () => {
+    const path = join(folder, 'old.container');
+    writeFileSync(path, side('+'));
+    expect(added.length).toBeGreaterThan(10);
+    expect(awk('lock', OURS, path)).toBe(side('-'));
+  });
+
+  test.each(added)(
+    '%s: our whisper.container has it, and without it is at fault if it locks',
+    (line) => {
+      const text = readFileSync(OURS, 'utf8');
+      const path = join(folder, 'without');
+      writeFileSync(path, text.replace(`\n${line}\n`, '\n'));
+      expect(readFileSync(path, 'utf8')).not.toBe(text);
+      expect(awk('faults', path) === '').toBe(comfort.test(line));
+    },
+  );
 });
 
 test.each([

@@ -48,7 +48,8 @@ function judge(option, value, said) {
   } else if (option == "--security-opt" && value ~ /^seccomp=/) {
     profiles++
     if (!is_our_profile(substr(value, 9))) fault(said ": it has to be %E/containers/systemd/whisper-seccomp.json")
-  } else if (option ~ /^--(pid|ipc|uts|userns|cgroupns|device|security-opt)$/ && value ~ /[$%\\]/) fault(said ": cannot be read plainly")
+  } else if (is_log_option(option, value)) note_log(option, value)
+  else if (option ~ /^--(pid|ipc|uts|userns|cgroupns|device|security-opt)$/ && value ~ /[$%\\]/) fault(said ": cannot be read plainly")
   else if (unlocking(option, value)) fault(said ": takes a lock off")
   else if (option == "--security-opt" && value ~ /^no-new-privileges/) gains_nothing = 1
 }
@@ -87,6 +88,8 @@ END {
     if (!is_alone && !has(unit["After"], "whisper-gate.service")) fault("After=whisper-gate.service is missing")
     if (!drops) fault("--cap-drop all is missing")
     if (!gains_nothing) fault("--security-opt=no-new-privileges is missing")
+    said = log_fault(log_driver, log_size)
+    if (said != "") fault(said)
     if (profiles != 1) fault("--security-opt seccomp= is there " (profiles + 0) " times, and has to be there once")
   }
   for (i = 1; i <= fault_count; i++) print faults[i]

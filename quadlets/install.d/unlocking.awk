@@ -67,6 +67,26 @@ function unlocking(option, value) {
   return option ~ /^-[ditq]*[pP]/
 }
 
+# The log that whisper writes to. What goes to the journal, whisper can flood it with, and journald then drops the
+# proxy's denials. Without a driver it is that of containers.conf, which often is the journal.
+function is_log_option(option, value) {
+  return option == "--log-driver" || option == "--log-opt" && value ~ /^max-size=/
+}
+
+function note_log(option, value) {
+  if (option == "--log-driver") log_driver = value
+  else if (is_log_option(option, value)) log_size = substr(value, 10)
+}
+
+function log_fault(driver, size) {
+  if (driver == "none") return ""
+  if (driver !~ /^(k8s-file|json-file)$/)
+    return "LogDriver=k8s-file is missing" (driver == "" ? "" : ", and it is " driver) ": whisper could flood the journal, and the proxy's denials would be lost"
+  # Zero and -1 are no limit.
+  if (size !~ /^[0-9.]*[1-9][0-9.]*[A-Za-z]*$/) return "PodmanArgs=--log-opt=max-size=10mb is missing: whisper's log could fill the disk"
+  return ""
+}
+
 function fault(text) {
   faults[++fault_count] = text
 }

@@ -4,6 +4,9 @@
 #   awk -v mode=lock -f unlocking.awk -f whisper-unit.awk OURS FILE           FILE, locked with the lines of OURS
 #   awk -v mode=lock -v alone=1 …                            the same for a whisper without any network
 #
+# Ours is whisper.container: what its lines of these keys say is what locks whisper in, and what the README's diff
+# says as well (a test holds the three together).
+#
 # Quadlet's rules hold: an empty assignment empties a list, the last of several single values wins, and
 # a backslash at its end continues a line. What its versions read differently, or cannot be read
 # plainly, is a fault in itself. Written for every awk there is (mawk, busybox).
@@ -35,7 +38,7 @@ function sort_options(value, words, count, i, option, given, next_too) {
       given = plain(words[i + 1])
       next_too = option !~ /^(--privileged|--publish-all|-[ditq]*P|-[ditq]*p.+)$/
     }
-    if (!unlocking(option, given)) {
+    if (!unlocking(option, given) && !(is_log_wrong && is_log_option(option, given))) {
       kept = kept " " words[i]
       continue
     }
@@ -46,15 +49,37 @@ function sort_options(value, words, count, i, option, given, next_too) {
   taken = trim(taken)
 }
 
+# Other proxies than ours, which whisper cannot reach.
 function without_proxies(value, words, count, i, left) {
   count = split(value, words, /[ \t]+/)
-  for (i = 1; i <= count; i++) if (plain(words[i]) !~ /^(HTTPS?|https?|NO|no)_(PROXY|proxy)=/) left = left " " words[i]
+  for (i = 1; i <= count; i++)
+    if (plain(words[i]) !~ /^(HTTPS?|https?|ALL|all)_(PROXY|proxy)=/ || plain(words[i]) ~ /=http:\/\/(10\.89\.77\.2|whisper-proxy):3128\/?$/) left = left " " words[i]
   return trim(left)
+}
+
+# The last driver and size that the unit names; those of PodmanArgs= come after the others.
+function note_logs(key, value, words, count, i, option) {
+  if (section != "Container") return
+  if (key == "LogDriver") unit_driver = value
+  if (key == "LogOpt" && (value == "" || value ~ /^max-size=/)) unit_size = substr(value, 10)
+  if (key != "PodmanArgs") return
+  if (value == "") log_driver = log_size = ""
+  count = split(plain(value), words, /[ \t]+/)
+  for (i = 1; i <= count; i++) {
+    option = words[i]
+    if (sub(/=.*/, "", option)) note_log(option, substr(words[i], length(option) + 2))
+    else note_log(option, words[i + 1])
+  }
+}
+
+function unit_log_fault() {
+  return log_fault(log_driver != "" ? log_driver : unit_driver, log_size != "" ? log_size : unit_size)
 }
 
 # --- mode=faults
 
 function note(key, value) {
+  note_logs(key, value)
   if (section == "Unit" && (key == "BindsTo" || key == "After"))
     unit[key] = value == "" ? "" : unit[key] " " value
   if (section != "Container") return
@@ -83,24 +108,26 @@ function print_faults(i) {
   if (plain(last["SeccompProfile"]) !~ /(^|\/)whisper-seccomp\.json$/) fault("SeccompProfile=%E/containers/systemd/whisper-seccomp.json is missing")
   if (all["Network"] != "none" && !has(unit["BindsTo"], "whisper-gate.service")) fault("BindsTo=whisper-gate.service is missing")
   if (all["Network"] != "none" && !has(unit["After"], "whisper-gate.service")) fault("After=whisper-gate.service is missing")
+  if (unit_log_fault() != "") fault(unit_log_fault())
   for (i = 1; i <= fault_count; i++) print faults[i]
 }
 
 # --- mode=lock
 
 function collect(key, value, text) {
-  if (alone && key !~ /^(DropCapability|NoNewPrivileges|SeccompProfile)$/) return
-  if (section == "Unit" ? key !~ /^(BindsTo|After|Wants)$/ : section != "Container") return
-  if (section == "Container" && key !~ /^(Network|HostName|DropCapability|NoNewPrivileges|SeccompProfile)$/ && value !~ /_proxy=/) return
+  if (section == "Unit" ? alone || key !~ /^(BindsTo|After|Wants)$/ : section != "Container") return
+  if (section == "Container" && key !~ /^(Network|HostName|DropCapability|NoNewPrivileges|SeccompProfile|LogDriver|PodmanArgs)$/) return
+  if (alone && key ~ /^(Network|HostName)$/) return
   ours[++ours_count] = text
   key_of[ours_count] = section SUBSEP key "=" value
   is_ours[section, key "=" value] = 1
 }
 
 # The lines of ours that a section of the file lacks. Those that it has stay where they are, below their comments.
+# A log of theirs that is bounded, and not the journal, stays too.
 function missing(name, i, text) {
   for (i = 1; i <= ours_count; i++)
-    if (index(key_of[i], name SUBSEP) == 1 && !(key_of[i] in present)) text = text ours[i] "\n"
+    if (index(key_of[i], name SUBSEP) == 1 && !(key_of[i] in present) && (is_log_wrong || key_of[i] !~ /LogDriver=|--log-opt=/)) text = text ours[i] "\n"
   return text
 }
 
@@ -111,6 +138,7 @@ function rewrite(key, value, text, left) {
   }
   if (section == "Unit" && value == "" && (key == "BindsTo" || key == "After")) return
   if (section == "Container") {
+    if (is_log_wrong && (key == "LogDriver" || key == "LogOpt" && value ~ /^max-size=/)) return
     if (alone && key ~ /^(Network|HostName|Environment)$/) {
       print text
       return
@@ -121,6 +149,8 @@ function rewrite(key, value, text, left) {
     if ((key == "Volume" || key == "Mount") && way_out(value)) return
     if (key == "AddDevice" && unlocking_device(value)) return
     if (key == "PodmanArgs") {
+      # An empty one would take back what ours say above it.
+      if (value == "") return
       sort_options(value)
       left = kept
     } else left = key == "Environment" ? without_proxies(value) : value
@@ -167,7 +197,10 @@ function logical(text, raw, at, key, value) {
   }
   if (mode == "faults") note(key, value)
   else if (reading_ours) collect(key, value, raw)
-  else if (!writing) present[section, key "=" value] = 1
+  else if (!writing) {
+    present[section, key "=" value] = 1
+    note_logs(key, value)
+  }
   else rewrite(key, value, is_strange ? key "=" value : raw)
 }
 
@@ -188,6 +221,7 @@ FNR == 1 {
   files++
   reading_ours = mode == "lock" && files == 1
   writing = mode == "lock" && files == 3
+  if (writing) is_log_wrong = unit_log_fault() != ""
 }
 /^[ \t]*([#;].*)?\r?$/ {
   if (continued) {
