@@ -51,6 +51,33 @@ describe('back to the state of before', () => {
     expect(calls).toContain('systemctl --user --no-block restart whisper.service');
   });
 
+  test('of a first install: nothing of ours is started, the network goes, and what is yours is named', () => {
+    host.install();
+    const whisper = host.write('whisper.container', host.read('whisper.container.example'));
+    const old = ['whisper.container.old', 'whisper-net.network.old'].map((name) =>
+      host.write(name, ''),
+    );
+    host.set('networks/systemd-whisper-net', '');
+    for (const name of ['whisper-net-network', 'whisper'])
+      host.set(`states/${name}.service`, 'active');
+
+    const dry = host.install('rollback', '--dry-run');
+    const real = host.install('rollback');
+    for (const { status, stdout } of [dry, real]) {
+      expect(status).toBe(0);
+      expect(stdout).not.toMatch(/start whisper|wait until/);
+      expect(stdout).toContain('stop whisper-net-network.service\n');
+      expect(stdout).toContain("remove podman's network systemd-whisper-net\n");
+      expect(stdout).toContain(`${whisper} is yours and stays as it is: it joins whisper-gate`);
+      expect(stdout).toMatch(/\nnext: put back your own .*\n$/);
+      expect(stdout).toContain(`(there are: ${old.sort().join(' ')})`);
+    }
+    expect(dry.calls.join()).not.toMatch(/stop|network rm/);
+    const stops = real.calls.filter((call) => call.includes(' stop '));
+    expect(stops[0]).toBe('systemctl --user stop whisper-gate.service');
+    expect(real.calls).toContain('podman network rm systemd-whisper-net');
+  });
+
   test('which a dry run lists, file by file', () => {
     host.install();
     const { stdout } = host.install('rollback', '--dry-run');

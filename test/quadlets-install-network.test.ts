@@ -63,12 +63,18 @@ describe('whisper-net', () => {
 });
 
 test('who else is on whisper-net is told', () => {
-  host.write('mine/session-manager.container', '[Container]\nNetwork=whisper-net.network\n');
+  const path = host.write(
+    'mine/session-manager.container',
+    '[Container]\nContainerName=session-manager\nNetwork=whisper-net.network\n',
+  );
   host.write('mongo.container', '[Container]\n#Network=whisper-net.network\n');
   host.install();
   const { status, stderr } = host.install();
   expect(status).toBe(0);
-  expect(stderr).toMatch(/^note: session-manager\.container is on whisper-net: take .*\n$/);
+  expect(stderr).toContain(
+    `note: ${path}, line 3: Network=whisper-net.network: only whisper-proxy`,
+  );
+  expect(stderr).not.toContain('mongo');
 });
 
 test.each([

@@ -174,6 +174,30 @@ describe('again', () => {
   });
 });
 
+describe('what it says', () => {
+  test('its version, first and by an option', () => {
+    writeFileSync(join(host.checkout, 'package.json'), '{\n  "version": "1.2.3",\n  "x": {}\n}\n');
+    expect(host.install('--version')).toMatchObject({ status: 0, stdout: 'whisper-proxy 1.2.3\n' });
+    expect(host.install('--dry-run').stdout).toMatch(/^whisper-proxy 1\.2\.3: the files go to /);
+    rmSync(join(host.checkout, 'package.json'));
+    expect(host.install('--version').stdout).toBe('whisper-proxy of an unknown version\n');
+  });
+
+  test('the next step, as its last words', () => {
+    const example = join(host.units, 'whisper.container.example');
+    expect(host.install().stdout).toMatch(/\nnext: [^\n]*\n$/);
+    expect(host.install().stdout).toContain(`\nnext: put your image and folders into ${example},`);
+    const unit = host.write('whisper.container', host.read('whisper.container.example'));
+    expect(host.install().stdout).toMatch(/\nnext: [^\n]*\n$/);
+    host.write(
+      'whisper.container',
+      host.read('whisper.container').replace(/^Image=.*/m, 'Image=x'),
+    );
+    expect(host.install().stdout).toMatch(/\nwhether whisper is locked in: [^\n]* verify\n$/);
+    expect(unit).toBe(join(host.units, 'whisper.container'));
+  });
+});
+
 describe('the way back', () => {
   test('an upgrade is taken back: files, image, and the record of what was installed', () => {
     host.install();

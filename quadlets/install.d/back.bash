@@ -13,10 +13,14 @@ stop_all() {
 }
 
 # What the way back is about: services whose unit vanishes end first, others are restarted after it.
+declare -A vanishing=()
+vanishes() { [[ -n ${vanishing[$1]-} ]]; } # NAME
+
 note_what_goes_back() {
   local kept path before
   read_stale
   while IFS=$'\t' read -r kept path; do
+    [[ $kept != - ]] || vanishing[${path##*/}]=true
     case $path in
       */whisper-seccomp.json) stale[whisper.service]=true ;;
       */whisper-proxy.container | */whisper-proxy.env) stale[whisper-proxy.service]=true ;;
@@ -43,12 +47,26 @@ tell_what_goes_back() {
 }
 
 stop_what_vanishes() {
-  local kept path
-  while IFS=$'\t' read -r kept path; do
-    [[ $kept == - && $path == *.container ]] || continue
-    path=${path##*/}
-    stop "${path%.container}.service"
-  done <"$state/backup/files"
+  local name
+  # The gate first: as long as it is there, it brings whisper back.
+  for name in whisper-gate whisper-proxy; do
+    ! vanishes "$name.container" || stop "$name.service"
+  done
+  if vanishes whisper-net.network; then
+    stop whisper-net-network.service
+    remove_network
+  fi
+}
+
+# Of a first install that is taken back: no file of theirs was touched by us, so none can be put back by us.
+tell_what_is_theirs() {
+  local unit old why='it joins whisper-gate, which is gone'
+  unit=$(whisper_unit)
+  ! has_no_network || why='its seccomp profile is gone'
+  old=$(find "$units" "$target" -maxdepth 1 -type f '(' -name 'whisper.container.*' -o -name 'whisper-net.network.*' ')' \
+    ! -name '*.example' ! -name '*.new' 2>/dev/null | sort --unique | tr '\n' ' ')
+  [[ -z $unit ]] || say "$unit is yours and stays as it is: $why, so whisper does not start"
+  say "next: put back your own whisper.container, whisper-net.network and session-manager.container of before${old:+ (there are: ${old% })}, then ${manager[*]} daemon-reload, and start them"
 }
 
 start_after_rollback() {
@@ -56,12 +74,14 @@ start_after_rollback() {
   services=()
   # What has no unit any more, or none yet, is not there to be started.
   for service in "${wanted[@]}" whisper.service; do
-    if [[ -z $(elsewhere "${service%.service}.container") ]]; then
+    if vanishes "${service%.service}.container" || [[ -z $(elsewhere "${service%.service}.container") ]]; then
       unset "stale[$service]"
     elif [[ $service != whisper.service ]]; then
       services+=("$service")
     fi
   done
+  # Without the profile it does not start again; one that runs has it.
+  ! vanishes whisper-seccomp.json || unset "stale[whisper.service]"
   $dry_run || make_state
   save_stale
   if $no_start; then

@@ -150,14 +150,21 @@ check_address() { # VARIABLE NAME
     refuse "$1=$told in whisper-gate.container is not $2's address, ip=$address in $2.container: make the two the same"
 }
 
-# Whoever else is on whisper-net could take an address that is trusted. An older set-up had session-manager there.
+# What the site's own units say that does not go with a locked whisper: podman's units, systemd's, and drop-ins of both.
 tell_neighbours() {
-  local file
-  while IFS= read -r file; do
-    [[ ${file##*/} == whisper-@(proxy|gate).container ]] ||
-      warn "${file##*/} is on whisper-net: take that line and its --dns out, see the README ($file)"
-  done < <(grep --dereference-recursive --files-with-matches --no-messages --include='*.container' --include='*.pod' --include='*.kube' \
-    '^Network[ \t]*=[ \t]*whisper-net\.network' "$units")
+  local files=() line
+  mapfile -d '' -t files < <(find -L "$units" "${units%/containers/systemd}/systemd/$($system && echo system || echo user)" -type f \
+    '(' -name '*.container' -o -name '*.pod' -o -name '*.kube' -o -name '*.service' -o -name '*.target' -o -name '*.conf' ')' -print0 2>/dev/null)
+  ((${#files[@]} == 0)) || while read -r line; do
+    warn "$line"
+  done < <(awk -v clients="$(ingress_clients)" -f "$here/install.d/unlocking.awk" -f "$here/install.d/neighbours.awk" -- "${files[@]}")
+}
+
+# Whom ingress lets in by name.
+ingress_clients() {
+  cat -- "$(planned whisper-proxy.container)" "$(planned whisper-proxy/whisper-proxy.env)" 2>/dev/null |
+    sed --quiet 's/^\(Environment=\(.*[^A-Z_]\)\{0,1\}\)\{0,1\}INGRESS_CLIENTS=["'"'"']*\([^"'"'"' ]*\).*/\3/p' | tail --lines=1 |
+    tr ',' '\n' | grep '^[A-Za-z][A-Za-z0-9_.-]*$' | tr '\n' ' ' | sed 's/ $//'
 }
 
 # podman never changes a network that exists, and to replace it ends what is on it.

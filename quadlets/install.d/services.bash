@@ -3,7 +3,7 @@
 
 readonly IMAGE=localhost/whisper-proxy
 readonly GIVE_UP=60
-image_changes=false new_image=''
+image_changes=false new_image='' next_step=''
 
 # Where cgroups are off for the units, they may have to be for containers of a moment.
 like_units=()
@@ -146,6 +146,7 @@ start() {
   act "wait until whisper-proxy is healthy" wait_until_healthy
   say "the log: ${journal[*]} -u whisper-proxy -o cat"
   say "whether whisper is locked in: $(again_as verify)"
+  [[ -z $next_step ]] || say "next: $next_step"
 }
 
 # The networks that the services need. The name of a new network's bridge is known only when the network is there.
@@ -220,9 +221,9 @@ start_whisper() {
   local unit
   unit=$(whisper_unit)
   if [[ -z $unit ]]; then
-    say "whisper is not started: put your image and folders into $target/$EXAMPLE, rename it to whisper.container, and run this again"
+    next_step="put your image and folders into $target/$EXAMPLE, rename it to whisper.container, and run this again; until then, whisper is not started"
   elif is_unfilled "$unit"; then
-    say "whisper cannot start: $unit has Image=$(setting "$unit" Image); put your image there, and run this again"
+    next_step="put your image into $unit, which has Image=$(setting "$unit" Image), and run this again; until then, whisper cannot start"
   elif runs_unlocked; then
     warn "whisper runs on the network that its unit had before, and is restarted now"
     act "restart whisper.service" try_to_soon restart whisper.service

@@ -42,7 +42,7 @@ check_whisper() {
   [[ -z $left ]] || refuse "whisper would not be locked in by $file, and what is above does not mend all of it, so nothing was changed. Change yourself:"$'\n'"$left"
   faults=${faults//$'\n'/$'\n'  }
   refuse "whisper would not be locked in by $file, so nothing was changed:"$'\n'"  $faults"$'\n'"What is above locks it. Look at it, then apply it, and install:
-  $again--dry-run 2>/dev/null | patch $(printf %q "$file")
+  $again--dry-run 2>/dev/null | patch --backup --suffix=.old $(printf %q "$file")
   $again"
 }
 

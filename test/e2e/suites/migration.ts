@@ -53,6 +53,9 @@ export function migration(lab: Lab): void {
         await lab.sh('rm /etc/cni/net.d/gone.conflist ~/.config/cni/net.d/gone.conflist || true');
       }
       const again = await lab.attempt(install(lab));
+      expect(again.stderr).toMatch(
+        /session-manager\.container, line 3: Requires=mongo\.service whisper/,
+      );
       // As it stands there: whoever is on the network goes, session-manager included.
       const commands = again.stderr.match(/^ {2}(systemctl|podman) .*$/gm) ?? [];
       expect(commands.at(-1)).toBe('  podman network rm systemd-whisper-net');
