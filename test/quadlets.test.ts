@@ -235,6 +235,25 @@ describe('how they start and stop', () => {
     expect(gate.all('Upholds')).toEqual(['whisper.service']);
   });
 
+  test('the names of visp-net outlive the proxy: whoever is on it moves the name server out', () => {
+    const onVispNet = [...units, ...examples].filter(([, each]) =>
+      each.networks().includes('visp-net.network'),
+    );
+    expect(onVispNet.map(([name]) => name)).toEqual([
+      'whisper-proxy.container',
+      'no-network/whisper-proxy.container.example',
+    ]);
+    for (const [, each] of onVispNet) {
+      expect(each.all('ExecStartPost')).toEqual(proxy.all('ExecStartPost'));
+      expect(each.all('ExecStopPost')).toEqual(proxy.all('ExecStopPost'));
+      // Neither may fail the unit: there is no such process with netavark.
+      for (const command of [...each.all('ExecStartPost'), ...each.all('ExecStopPost')])
+        expect(command).toMatch(/^-.*dnsname\/systemd-visp-net/);
+    }
+    expect(proxy.all('ExecStartPost')[0]).toContain('StartTransientUnit');
+    expect(proxy.all('ExecStopPost')[0]).toContain('--network=systemd-visp-net');
+  });
+
   test('podman waits longer than the program, and systemd longer than podman', () => {
     const program = readConfig({ UPSTREAM: 'embedded' }).shutdownTimeout / 1000;
     const podman = Number(proxy.podmanOption('stop-timeout')[0]);

@@ -11,7 +11,8 @@ export class UnitFile {
 
   constructor(text: string) {
     let section = '';
-    for (const line of text.split('\n')) {
+    // A backslash at the end of a line goes on with the next.
+    for (const line of text.replaceAll('\\\n', ' ').split('\n')) {
       if (line.trim() === '' || line.startsWith('#')) continue;
       const header = /^\[(.+)\]$/.exec(line);
       if (header) {

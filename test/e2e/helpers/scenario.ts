@@ -4,6 +4,7 @@ import { isolation } from '../suites/isolation.ts';
 import { migration } from '../suites/migration.ts';
 import { operating } from '../suites/operating.ts';
 import { quietWays } from '../suites/quiet-ways.ts';
+import { site } from '../suites/site.ts';
 import { survival } from '../suites/survival.ts';
 import { variants } from '../suites/variants.ts';
 import { Lab, type Suite, whyNoLab } from './lab.ts';
@@ -23,6 +24,7 @@ export function scenario(name: string, suite: Suite, operator: 'root' | 'user'):
     operating(lab);
     escapes(lab);
     survival(lab);
+    site(lab);
     variants(lab);
   });
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Lab } from '../helpers/lab.ts';
+import { secondsAway, stopAsking } from '../helpers/names.ts';
 import {
   addToContainers,
   answers,
@@ -9,6 +10,7 @@ import {
   start,
   tries,
 } from '../helpers/stack.ts';
+import { firstOnVispNet } from './site.ts';
 
 /** The changes to the shipped files that the README offers. */
 export function variants(lab: Lab): void {
@@ -66,6 +68,18 @@ export function variants(lab: Lab): void {
     await lab.until(`[ $(grep -c closed ~/tries/log) -gt ${closed + 1} ]`);
     await answers(lab);
     expect((await tries(lab)).open).toEqual([]);
+  });
+
+  test('with --cgroups=disabled, the site keeps its names as well', async () => {
+    await firstOnVispNet(lab);
+    const mongo = await secondsAway(lab, 'mongo', async () => {
+      await lab.systemctl('restart', 'whisper-proxy');
+      await lab.systemctl('stop', 'whisper-proxy');
+      await lab.systemctl('start', 'whisper-proxy');
+      await answers(lab);
+    });
+    expect(mongo).toBe(0);
+    await stopAsking(lab);
   });
 
   if (lab.backend === 'cni') {
