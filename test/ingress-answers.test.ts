@@ -101,10 +101,12 @@ describe('an answer passes as it is', () => {
   test('with fields that are named like the properties of an object', async () => {
     const { status, rawHeaders } = await answerTo(
       'HTTP/1.1 200 OK\r\n__proto__: 1\r\nconstructor: 2\r\nhasOwnProperty: 3\r\ntoString: 4\r\n' +
-        'Content-Length: 0\r\n\r\n',
+        'X-Constructor: 5\r\nContent-Length: 0\r\n\r\n',
     );
     expect(status).toBe(200);
-    expect(rawHeaders.join()).toMatch(/constructor,2/);
+    // Nobody knows what they are for, so they end here.
+    expect(rawHeaders.join()).not.toMatch(/proto|,constructor|own|string/i);
+    expect(rawHeaders.join()).toMatch(/x-constructor,5/);
   });
 });
 

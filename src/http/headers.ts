@@ -1,8 +1,8 @@
-/** Header fields as Node and undici give and take them: name, value, name, value, … */
+/** Header fields as Node gives and takes them: name, value, name, value, … */
 export type RawHeaders = string[];
 
 // RFC 9110, section 7.6.1, with the older names that are still seen; `Expect` is dealt with by the
-// server that received it, and undici refuses to send it.
+// server that received it.
 const HOP_BY_HOP = new Set([
   'connection',
   'keep-alive',

@@ -1,21 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { endToEnd, pairs, type RawHeaders, values } from '../http/headers.ts';
+import { isHarmless } from './answer-fields.ts';
 
 /** Set afresh: whisper must be able to believe them, and to build its links from them. */
 const FORWARDED = /^(?:x[-_]forwarded[-_].*|forwarded|x[-_]real[-_]ip)$/i;
-
-/**
- * Fields by which an answer would steer the client's later requests or reports to other places:
- * RFC 7838, RFC 6797, the Reporting API, Network Error Logging, RFC 8288.
- */
-const STEERING = new Set([
-  'alt-svc',
-  'strict-transport-security',
-  'nel',
-  'report-to',
-  'reporting-endpoints',
-  'link',
-]);
 
 /** What a request of HTTP/1.0 may leave out, and one of HTTP/1.1 has to have (RFC 9112, section 3.2). */
 const NO_HOST = 'whisper';
@@ -59,7 +47,9 @@ export function framing({ rawHeaders, method = '' }: IncomingMessage): RawHeader
 
 /** The fields of whisper's answer that reach the client. */
 export function responseHeaders(headers: RawHeaders): RawHeaders {
-  return endToEnd(headers, STEERING);
+  return pairs(endToEnd(headers)).flatMap(([name, value]) =>
+    isHarmless(name.toLowerCase(), value) ? [name, value] : [],
+  );
 }
 
 /**
