@@ -18,3 +18,8 @@ export function isReserved(port: number): boolean {
   const first = readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8');
   return process.getuid?.() !== 0 && port < Number(first);
 }
+
+/** Whether Debian's Python has a module; another one on the PATH may not. */
+export function hasPythonModule(name: string): boolean {
+  return spawnSync('/usr/bin/python3', ['-c', `import ${name}`]).status === 0;
+}
