@@ -60,6 +60,7 @@ export class Sidecar {
   /** What the configuration names: whisper, and the clients. */
   readonly #lookups: SharedLookups;
   readonly #ingressClients: ClientList;
+  readonly #trustedClients: ClientList;
   readonly #egressClients: ClientList;
   readonly #rules: RulesInForce;
   readonly #metrics: Metrics;
@@ -93,6 +94,7 @@ export class Sidecar {
     const listOf = (variable: string, clients: Config['ingress']['clients']) =>
       new ClientList(variable, clients, this.#lookups.resolve, logger);
     this.#ingressClients = listOf('INGRESS_CLIENTS', config.ingress.clients);
+    this.#trustedClients = listOf('INGRESS_TRUST_FORWARDED', config.ingress.trustForwarded);
     this.#egressClients = listOf('EGRESS_CLIENTS', config.egress.clients);
     this.#rules = new RulesInForce(config.egress.policy);
     this.#reminder = new ReportReminder(this.#rules, logger);
@@ -196,7 +198,7 @@ export class Sidecar {
     const { reload, ...egress } = await this.#openEgress();
     const listeners: Record<string, string> = {};
     const isEmbedded = config.upstream.kind === 'embedded';
-    const clientLists = [this.#ingressClients, this.#egressClients];
+    const clientLists = [this.#ingressClients, this.#trustedClients, this.#egressClients];
     const parts = { upstream, isEmbedded, clientLists, rules: this.#rules, reload, listeners };
     const readers: AdminReaders = {
       health: () => readHealth(parts),
@@ -224,6 +226,8 @@ export class Sidecar {
       createIngress({
         upstream,
         clients: this.#ingressClients,
+        trusted: this.#trustedClients,
+        holdTimeout: this.#config.ingress.holdTimeout,
         log: this.#log,
         observer: this.#metrics.ingress,
         logger: this.#logger,

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import type { RawHeaders } from '../src/http/headers.ts';
 import { findForeignRedirect } from '../src/ingress/redirect.ts';
 import { ask, askRaw, startIngress } from './helpers/ingress.ts';
 import { startCanned } from './helpers/upstream.ts';
+
+function foreign(headers: RawHeaders, host: string | undefined): string | null {
+  return findForeignRedirect(headers, [{ scheme: 'http', host }]);
+}
 
 const HOST = 'whisper:7860';
 
@@ -28,13 +33,13 @@ describe('a redirect within the origin passes', () => {
     ['Refresh', "0, url = '/a'"],
     ['Refresh', '0;Url="http://whisper:7860/a"'],
   ])('%s: %s', (name, value) => {
-    expect(findForeignRedirect([name, value], HOST)).toBeNull();
+    expect(foreign([name, value], HOST)).toBeNull();
   });
 
   test('whatever the port that HTTP has by itself', () => {
-    expect(findForeignRedirect(['Location', 'http://whisper/a'], 'whisper:80')).toBeNull();
-    expect(findForeignRedirect(['Location', 'http://whisper:80/a'], 'whisper')).toBeNull();
-    expect(findForeignRedirect(['Location', 'http://[::1]:7860/a'], '[::1]:7860')).toBeNull();
+    expect(foreign(['Location', 'http://whisper/a'], 'whisper:80')).toBeNull();
+    expect(foreign(['Location', 'http://whisper:80/a'], 'whisper')).toBeNull();
+    expect(foreign(['Location', 'http://[::1]:7860/a'], '[::1]:7860')).toBeNull();
   });
 });
 
@@ -87,8 +92,8 @@ describe('a redirect to another origin is found', () => {
     '/\x7f',
     '/caf\xe9',
   ])('Location: %s', (value) => {
-    expect(findForeignRedirect(['Location', value], HOST)).toBe(value);
-    expect(findForeignRedirect(['lOCATION', value], HOST)).toBe(value);
+    expect(foreign(['Location', value], HOST)).toBe(value);
+    expect(foreign(['lOCATION', value], HOST)).toBe(value);
   });
 
   test.each([
@@ -115,16 +120,16 @@ describe('a redirect to another origin is found', () => {
     '0;url=/a, 0;url=//evil',
     '',
   ])('Refresh: %s', (value) => {
-    expect(findForeignRedirect(['Refresh', value], HOST)).toBe(value);
+    expect(foreign(['Refresh', value], HOST)).toBe(value);
   });
 
   test('two Locations, even if both are within', () => {
-    expect(findForeignRedirect(['Location', '/a', 'location', '/b'], HOST)).toBe('/a, /b');
+    expect(foreign(['Location', '/a', 'location', '/b'], HOST)).toBe('/a, /b');
   });
 
   test('every absolute one, where the client named no host or none that is one', () => {
     for (const host of [undefined, '', 'a b', 'whisper:port', 'user@whisper']) {
-      expect(findForeignRedirect(['Location', 'http://whisper/'], host)).toBe('http://whisper/');
+      expect(foreign(['Location', 'http://whisper/'], host)).toBe('http://whisper/');
     }
   });
 });

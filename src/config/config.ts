@@ -37,6 +37,10 @@ export interface Config {
     /** null: anybody. */
     clients: readonly ClientRule[] | null;
     connectTimeout: number;
+    /** How long a request waits for a whisper that is not there; null: not at all. */
+    holdTimeout: number | null;
+    /** Whose X-Forwarded-* fields are passed on. */
+    trustForwarded: readonly ClientRule[];
   };
   egress: {
     listen: TcpAddress;
@@ -165,6 +169,8 @@ function build(sources: Sources, isHidden = sources.faults.some(mayHide)): Mutab
       listen: read('INGRESS_LISTEN', parseListenAddress),
       clients: read.optional('INGRESS_CLIENTS', parseClients),
       connectTimeout: read('INGRESS_CONNECT_TIMEOUT', parseDuration),
+      holdTimeout: read.optional('INGRESS_HOLD_TIMEOUT', parseDuration),
+      trustForwarded: read.optional('INGRESS_TRUST_FORWARDED', parseClients) ?? [],
     },
     egress: {
       listen: read('EGRESS_LISTEN', parseTcpAddress),
@@ -296,6 +302,12 @@ function checkTogether(
     fault(
       'INGRESS_CLIENTS',
       'a unix socket has no client addresses; leave it unset, the permissions of the socket decide',
+    );
+  }
+  if (ingress.listen?.kind === 'unix' && ingress.trustForwarded?.length > 0) {
+    fault(
+      'INGRESS_TRUST_FORWARDED',
+      'a unix socket has no client addresses; leave it unset: what comes over one is not trusted',
     );
   }
   const taken = new Map<string, string>();

@@ -12,6 +12,8 @@ export const VARIABLES = {
   INGRESS_LISTEN: { default: '0.0.0.0:7860', runtime: false },
   INGRESS_CLIENTS: { default: null, runtime: false },
   INGRESS_CONNECT_TIMEOUT: { default: '5s', runtime: false },
+  INGRESS_HOLD_TIMEOUT: { default: null, runtime: false },
+  INGRESS_TRUST_FORWARDED: { default: null, runtime: false },
   EGRESS_LISTEN: { default: '127.0.0.1:3128', runtime: false },
   EGRESS_TLS_LISTEN: { default: null, runtime: false },
   EGRESS_HTTP_LISTEN: { default: null, runtime: false },

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { RawHeaders } from '../http/headers.ts';
 import { responseHeaders, transferCodings } from './headers.ts';
 import { MAX_FIELDS } from './limits.ts';
-import { findForeignRedirect } from './redirect.ts';
+import { findForeignRedirect, type Origin } from './redirect.ts';
 
 /** Whisper's answer is not one that may pass; the message goes on after "it …". */
 export class UnfitAnswerError extends Error {
@@ -16,15 +16,15 @@ export class ForeignRedirectError extends UnfitAnswerError {
 
 /**
  * What every answer of whisper's has to pass, whether to an ordinary request or to a handshake.
- * @param host the Host field that the client sent.
+ * @param origins where the client may be sent.
  * @returns the fields that reach the client.
  * @throws UnfitAnswerError, ForeignRedirectError
  */
-export function screenAnswer(answer: IncomingMessage, host: string | undefined): RawHeaders {
+export function screenAnswer(answer: IncomingMessage, origins: readonly Origin[]): RawHeaders {
   const { rawHeaders } = answer;
   const fault = findFault(answer);
   if (fault !== null) throw new UnfitAnswerError(fault);
-  const foreign = findForeignRedirect(rawHeaders, host);
+  const foreign = findForeignRedirect(rawHeaders, origins);
   if (foreign !== null) throw new ForeignRedirectError(foreign);
   return responseHeaders(rawHeaders);
 }

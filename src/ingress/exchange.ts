@@ -1,11 +1,11 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { hasBody } from '../http/headers.ts';
-import { peerAddress } from '../net/client-list.ts';
+import { type ClientList, peerAddress } from '../net/client-list.ts';
 import { reset } from '../net/reset.ts';
 import { screenAnswer, UnfitAnswerError } from './answer.ts';
 import { askWhisper } from './ask.ts';
-import { framing, requestHeaders, toObject } from './headers.ts';
-import type { UpstreamConnector } from './upstream.ts';
+import { framing, ownOrigins, requestHeaders, toObject } from './headers.ts';
+import type { HoldingConnector } from './hold.ts';
 
 /** How long whisper may take to ask for a body that its client holds back (RFC 9110, section 10.1.1). */
 const CONTINUE_TIMEOUT_MS = 1_000;
@@ -21,9 +21,11 @@ export interface Exchange {
   expectsContinue: boolean;
 }
 
-/** The way to whisper, and this proxy's name in Via. */
 export interface ExchangeOptions {
-  upstream: UpstreamConnector;
+  upstream: HoldingConnector;
+  /** Whose X-Forwarded-* fields are passed on. */
+  trusted: ClientList;
+  /** This proxy's name in Via. */
   pseudonym: string;
 }
 
@@ -42,18 +44,19 @@ export interface WhisperAnswer {
  * @throws DialError, UnfitAnswerError, or the error of Node's parser or of the connection.
  */
 export async function exchange(
-  { upstream, pseudonym }: ExchangeOptions,
+  { upstream, trusted, pseudonym }: ExchangeOptions,
   { request, response, url, expectsContinue }: Exchange,
 ): Promise<WhisperAnswer> {
   const gone = closed(response);
+  const address = peerAddress(request.socket.remoteAddress);
+  const isTrusted = await trusted.allows(address);
   const socket = await upstream.connect(gone);
   return new Promise((resolve, reject) => {
-    const client = peerAddress(request.socket.remoteAddress);
     const outgoing = askWhisper(socket, {
       method: request.method,
       target: url,
       headers: [
-        ...requestHeaders(request, client, pseudonym),
+        ...requestHeaders(request, { address, isTrusted }, pseudonym),
         ...framing(request),
         ...(expectsContinue ? ['Expect', '100-continue'] : []),
         ...['Connection', 'close'],
@@ -77,7 +80,7 @@ export async function exchange(
       answer.on('error', () => breakOff(response)).once('end', stop);
       try {
         if (answer.statusCode === 101) throw new UnfitAnswerError(UNASKED_SWITCH);
-        const headers = toObject(screenAnswer(answer, request.headers.host));
+        const headers = toObject(screenAnswer(answer, ownOrigins(request, isTrusted)));
         resolve({ statusCode: answer.statusCode ?? 0, headers, body: answer });
       } catch (error) {
         fail(error);

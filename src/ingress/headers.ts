@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { endToEnd, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { isHarmless } from './answer-fields.ts';
+import type { Origin } from './redirect.ts';
 
 /** Set afresh: whisper must be able to believe them, and to build its links from them. */
 const FORWARDED = /^(?:x[-_]forwarded[-_].*|forwarded|x[-_]real[-_]ip)$/i;
@@ -10,31 +11,56 @@ const NO_HOST = 'whisper';
 /** Without a framing field these have no body; the others would say so (RFC 9110, section 8.6). */
 const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
 
+/** What a client that is trusted may say of the request that it got itself. */
+const TRUSTED = ['x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port', 'x-forwarded-prefix'];
+
+/** Who a request came from. */
+export interface Sender {
+  /** The client's address, or null on a unix socket. */
+  address: string | null;
+  /** Whether its X-Forwarded-* fields are passed on. */
+  isTrusted: boolean;
+}
+
 /**
  * The request's fields as whisper gets them: Host as the client sent it, since whisper builds the
  * addresses that it tells its clients from it. Those that frame a body are not among them.
- * @param client the client's address, or null on a unix socket.
  * @param pseudonym this proxy's name in Via.
  */
 export function requestHeaders(
   request: IncomingMessage,
-  client: string | null,
+  { address, isTrusted }: Sender,
   pseudonym: string,
 ): RawHeaders {
   const { rawHeaders } = request;
-  const drop = new Set(Object.keys(request.headers).filter((name) => FORWARDED.test(name)));
+  const kept = isTrusted ? TRUSTED.filter((name) => values(rawHeaders, name).length > 0) : [];
+  const forwarded = Object.keys(request.headers).filter((name) => FORWARDED.test(name));
+  const drop = new Set(forwarded.filter((name) => !kept.includes(name)));
   drop.add('content-length');
   const host = values(rawHeaders, 'host')[0];
+  const before = isTrusted ? values(rawHeaders, 'x-forwarded-for') : [];
+  const path = [...before, ...(address === null ? [] : [address])].join(', ');
   return [
     ...(host === undefined ? ['Host', NO_HOST] : []),
     ...endToEnd(rawHeaders, drop),
-    ...(client === null ? [] : ['X-Forwarded-For', client]),
-    ...(host === undefined ? [] : ['X-Forwarded-Host', host]),
-    'X-Forwarded-Proto',
-    'http',
+    ...(path === '' ? [] : ['X-Forwarded-For', path]),
+    ...(host === undefined || kept.includes('x-forwarded-host') ? [] : ['X-Forwarded-Host', host]),
+    ...(kept.includes('x-forwarded-proto') ? [] : ['X-Forwarded-Proto', 'http']),
     'Via',
     `1.1 ${pseudonym}`,
   ];
+}
+
+/**
+ * The origins that a client may be sent to by whisper's answer: the one that it asked, and, where it
+ * is trusted to say so, the one that its own client asked.
+ */
+export function ownOrigins({ rawHeaders, headers }: IncomingMessage, isTrusted: boolean): Origin[] {
+  const asked = { scheme: 'http', host: headers.host };
+  if (!isTrusted) return [asked];
+  const [scheme = 'http'] = values(rawHeaders, 'x-forwarded-proto');
+  const [host = headers.host] = values(rawHeaders, 'x-forwarded-host');
+  return [asked, { scheme, host }];
 }
 
 /** The fields that frame a request's body on its way to whisper, as it was framed by the client. */

@@ -7,15 +7,17 @@ import { hasBody } from '../http/headers.ts';
 import { discardBody, endWith } from '../http/last-answer.ts';
 import { limitPipelining, type Unanswered, untilAnswered } from '../http/pipeline.ts';
 import type { Logger } from '../log/logger.ts';
+import type { ClientList } from '../net/client-list.ts';
 import { limitCrowd } from '../net/crowd.ts';
 import { ForeignRedirectError } from './answer.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { type Exchange, type ExchangeOptions, exchange, type WhisperAnswer } from './exchange.ts';
 import { failureAnswer } from './failure.ts';
+import { HoldingConnector } from './hold.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';
 import { beginRequest, type IngressObserver, observeRequests } from './observer.ts';
 import { logIngress, refuseUnreadable, type ScreenOptions, screen } from './screen.ts';
-import { handleUpgrade } from './upgrade.ts';
+import { handleUpgrade, type UpgradeOptions } from './upgrade.ts';
 import type { UpstreamConnector } from './upstream.ts';
 
 const SERVER_OPTIONS = {
@@ -36,6 +38,10 @@ const STRANGERS = 64;
 
 export interface IngressOptions extends ScreenOptions {
   upstream: UpstreamConnector;
+  /** How long a request waits for a whisper that is not there, in milliseconds; null: not at all. */
+  holdTimeout: number | null;
+  /** Whose X-Forwarded-* fields are passed on. */
+  trusted: ClientList;
   logger: Logger;
 }
 
@@ -72,8 +78,9 @@ export function createIngress(options: IngressOptions): FastifyInstance {
   app.server.maxHeadersCount = 0;
   observeConnections(app.server, options.observer);
   limitCrowd(app.server, options.clients, { known: CLIENTS, strangers: STRANGERS });
-  addRelay(app, options, addScreen(app, options, expecting));
-  addHandovers(app, options, unanswered);
+  const upstream = new HoldingConnector(options.upstream, options.holdTimeout);
+  addRelay(app, { ...options, upstream }, addScreen(app, options, expecting));
+  addHandovers(app, { ...options, upstream, unanswered });
   return app;
 }
 
@@ -104,7 +111,7 @@ function addScreen(
 
 function addRelay(
   app: FastifyInstance,
-  { upstream, pseudonym }: IngressOptions,
+  options: ExchangeOptions,
   exchanges: ReadonlyMap<string, Exchange>,
 ): void {
   const methods = METHODS.filter((method) => method !== 'CONNECT');
@@ -114,7 +121,7 @@ function addRelay(
   }
   app.register(httpProxy, {
     upstream: 'http://whisper',
-    undici: createClient({ upstream, pseudonym }, exchanges),
+    undici: createClient(options, exchanges),
     httpMethods: methods,
     routes: ['/'],
     retryMethods: [],
@@ -163,15 +170,14 @@ function createClient(options: ExchangeOptions, exchanges: ReadonlyMap<string, E
 }
 
 /** Requests after which Node's parser leaves the connection alone. */
-function addHandovers(app: FastifyInstance, options: IngressOptions, unanswered: Unanswered): void {
+function addHandovers(app: FastifyInstance, options: UpgradeOptions & { logger: Logger }): void {
   const { server } = app;
-  const upgradeOptions = { ...options, unanswered };
   server.on('upgrade', (request, socket: Socket, head) => {
-    const handled = handleUpgrade(upgradeOptions, server, request, socket, head);
+    const handled = handleUpgrade(options, server, request, socket, head);
     orDestroy(options.logger, handled, socket);
   });
   server.on('connect', (request, socket: Socket, head: Buffer) => {
-    orDestroy(options.logger, refuseConnect(upgradeOptions, request, socket, head), socket);
+    orDestroy(options.logger, refuseConnect(options, request, socket, head), socket);
   });
 }
 

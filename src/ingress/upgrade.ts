@@ -4,19 +4,21 @@ import { formatAnswer } from '../http/answer.ts';
 import { hasBody, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { endWith } from '../http/last-answer.ts';
 import { hasUnanswered, type Unanswered, untilAnswered } from '../http/pipeline.ts';
-import { peerAddress } from '../net/client-list.ts';
+import { type ClientList, peerAddress } from '../net/client-list.ts';
 import { splice } from '../net/splice.ts';
 import { ForeignRedirectError, screenAnswer, UnfitAnswerError } from './answer.ts';
 import { askWhisper } from './ask.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { failureAnswer } from './failure.ts';
-import { requestHeaders } from './headers.ts';
+import { ownOrigins, requestHeaders } from './headers.ts';
+import type { HoldingConnector } from './hold.ts';
 import { beginRequest, type EndRequest } from './observer.ts';
 import { logIngress, type ScreenOptions, screen } from './screen.ts';
-import type { UpstreamConnector } from './upstream.ts';
 
 export interface UpgradeOptions extends ScreenOptions {
-  upstream: UpstreamConnector;
+  upstream: HoldingConnector;
+  /** Whose X-Forwarded-* fields are passed on. */
+  trusted: ClientList;
   unanswered: Unanswered;
 }
 
@@ -162,18 +164,19 @@ async function relay(
 
 /** @param gone ends it. */
 async function shakeHands(
-  { upstream, pseudonym }: UpgradeOptions,
+  { upstream, trusted, pseudonym }: UpgradeOptions,
   request: IncomingMessage,
   gone: AbortSignal,
 ): Promise<Handshake> {
   const address = peerAddress(request.socket.remoteAddress);
+  const isTrusted = await trusted.allows(address);
   const connection = await upstream.connect(gone);
   return new Promise((resolve, reject) => {
     const outgoing = askWhisper(connection, {
       method: request.method,
       target: request.url,
       headers: [
-        ...requestHeaders(request, address, pseudonym),
+        ...requestHeaders(request, { address, isTrusted }, pseudonym),
         ...['Connection', 'Upgrade', 'Upgrade', 'websocket'],
       ],
     });
@@ -187,7 +190,7 @@ async function shakeHands(
         if (isSwitch && (socket === null || protocols(answer.rawHeaders) !== 'websocket')) {
           throw new UnfitAnswerError('does not change to the protocol that it was asked for');
         }
-        const headers = screenAnswer(answer, request.headers.host);
+        const headers = screenAnswer(answer, ownOrigins(request, isTrusted));
         resolve({ answer, headers, socket, head });
       } catch (error) {
         connection.destroy();
