@@ -13,6 +13,7 @@ import { Admissions } from './egress/admission.ts';
 import { crowdLimits } from './egress/crowd.ts';
 import { createEgressListeners } from './egress/listeners.ts';
 import { createEmbeddedUpstream } from './embedded/server.ts';
+import { observeTogether } from './ingress/observer.ts';
 import { createIngress } from './ingress/server.ts';
 import { type UpstreamAddress, UpstreamConnector } from './ingress/upstream.ts';
 import { createControl } from './live/control.ts';
@@ -21,6 +22,7 @@ import { ReportReminder } from './live/report-reminder.ts';
 import { RulesInForce } from './live/rules-in-force.ts';
 import { TimedAllows } from './live/timed-allows.ts';
 import { DecisionLog } from './log/decision-log.ts';
+import { IngressLog } from './log/ingress-log.ts';
 import type { Logger } from './log/logger.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { ClientList } from './net/client-list.ts';
@@ -30,6 +32,7 @@ import type { Resolve } from './net/resolve.ts';
 import { SharedLookups } from './net/shared-lookups.ts';
 import type { IsForbidden } from './policy/decide.ts';
 import { RecentDecisions } from './report/recent.ts';
+import { RecentRequests } from './report/recent-requests.ts';
 
 export interface Addresses {
   ingress: ListenAddress;
@@ -65,9 +68,11 @@ export class Sidecar {
   readonly #rules: RulesInForce;
   readonly #metrics: Metrics;
   readonly #recent: RecentDecisions;
+  readonly #requests = new RecentRequests();
   readonly #events = new DecisionEvents();
   readonly #reminder: ReportReminder;
   readonly #log: DecisionLog;
+  readonly #ingressLog: IngressLog;
   /** This proxy's name in Via: one of its own, so that a chain of two is no loop. */
   readonly #pseudonym = `whisper-proxy-${randomBytes(4).toString('hex')}`;
   readonly #listeners: Listener[] = [];
@@ -100,9 +105,10 @@ export class Sidecar {
     this.#reminder = new ReportReminder(this.#rules, logger);
     this.#metrics = new Metrics(config.egress, this.#rules);
     if (invalid) this.#metrics.reloaded(false);
-    this.#recent = new RecentDecisions(this.#rules);
+    this.#recent = new RecentDecisions(this.#rules, () => this.#requests.failures());
     const observers = [this.#metrics, this.#recent, this.#events];
     this.#log = new DecisionLog(logger, config.log.allowed, observers);
+    this.#ingressLog = new IngressLog(logger, config.log.requests);
   }
 
   /**
@@ -177,6 +183,7 @@ export class Sidecar {
       ...this.#listeners.map((listener) => listener.stop(shutdownTimeout)),
     ]);
     await Promise.all(this.#apps.map((app) => app.close()));
+    this.#ingressLog.close();
     await this.#log.close();
   }
 
@@ -229,7 +236,12 @@ export class Sidecar {
         trusted: this.#trustedClients,
         holdTimeout: this.#config.ingress.holdTimeout,
         log: this.#log,
-        observer: this.#metrics.ingress,
+        observer: observeTogether([
+          this.#metrics.ingress,
+          this.#requests,
+          this.#ingressLog,
+          this.#events,
+        ]),
         logger: this.#logger,
         pseudonym: this.#pseudonym,
       }),
@@ -265,6 +277,7 @@ export class Sidecar {
       admissions,
       limits,
       log,
+      ingressLog: this.#ingressLog,
       logger,
     });
     this.#reload = reload;

@@ -22,6 +22,21 @@ describe('of a log', () => {
     expect(essence(stdout)).toHaveLength(3);
   });
 
+  test('tells how often ingress failed', async () => {
+    const failure = {
+      ...{ level: 'warn', time: new Date(), event: 'ingress_failure', error: 'ECONNREFUSED' },
+      ...{ reason: 'connection_refused', status: 502, client: '10.89.1.5', method: 'POST' },
+    };
+    const lines = [failure, { ...failure, method: null, repeated: 13 }];
+    const log = lines.map((each) => `${JSON.stringify(each)}\n`).join('');
+    const { stdout, stderr } = await readLog(log);
+    expect(stdout).toMatch(/^nothing was denied, by 2 lines of the log/);
+    expect(stdout).toMatch(/^ingress answered 502 14 times, last at \S+ to 10\.89\.1\.5: conn/m);
+    expect(stderr).toBe('');
+    const json = await readLog(log, ['--json']);
+    expect(JSON.parse(json.stdout).failures).toMatchObject([{ count: 14 }]);
+  });
+
   test('as journalctl shows it, with what others wrote skipped and counted', async () => {
     const { status, stdout, stderr } = await readLog(
       `-- Boot 1 --\n\nNov 24 02:47:31 host whisper-proxy[1]: ${line()}Traceback:\n{"json":"of another"}\n`,

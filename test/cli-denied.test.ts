@@ -1,6 +1,7 @@
 import { request } from 'undici';
 import { describe, expect, test } from 'vitest';
 import { run, serve } from './helpers/denied.ts';
+import { freePort } from './helpers/free-port.ts';
 import { soon } from './helpers/proxy.ts';
 
 describe('of the running proxy', () => {
@@ -40,6 +41,40 @@ describe('of the running proxy', () => {
     expect(denied.stdout).toMatch(
       /^nothing was denied since \d\d:\d\d:\d\d \S+ \(the proxy's start\)\n$/,
     );
+  });
+
+  test('tells that whisper is down, and how often ingress answered 502', async () => {
+    const upstream = `http://127.0.0.1:${await freePort()}`;
+    const { admin, ingress } = await serve({ UPSTREAM: upstream });
+    const post = () => request(`http://${ingress}/`, { method: 'POST' });
+    const nothing = run(['denied'], admin);
+    await nothing.exit();
+    expect(nothing.stdout).toContain(`\n\nwhisper at ${upstream} is down now (ECONNREFUSED)\n`);
+    for (let times = 0; times < 3; times += 1) await (await post()).body.dump();
+    for (const args of [['denied'], ['denied', '--all'], ['denied', '--since', '1h']]) {
+      const denied = run(args, admin);
+      expect(await denied.exit()).toBe(0);
+      expect(denied.stdout).toMatch(/^nothing was (denied|decided) /);
+      expect(denied.stdout).toMatch(
+        /^ingress answered 502 3 times, last at [\d:]{8} to 127\.0\.0\.1: connection_refused \(ECONNREFUSED\): whisper did not listen; /m,
+      );
+      expect(denied.stdout).toContain('is down now (ECONNREFUSED)');
+    }
+    const json = run(['denied', '--json'], admin);
+    await json.exit();
+    expect(JSON.parse(json.stdout).failures).toMatchObject([
+      { reason: 'connection_refused', status: 502, count: 3, client: '127.0.0.1' },
+    ]);
+  });
+
+  test('--follow shows a failure of whisper as it happens', async () => {
+    const { admin, ingress } = await serve({
+      UPSTREAM: `http://127.0.0.1:${await freePort()}`,
+    });
+    const denied = run(['denied', '--follow'], admin);
+    await denied.prints('nothing was denied');
+    await (await request(`http://${ingress}/`)).body.dump();
+    await denied.prints(/failed {6}502 to 127\.0\.0\.1 \(ingress\) +connection_refused \(ECONN/);
   });
 
   test('leaves out what was allowed, but with --all', async () => {

@@ -61,7 +61,7 @@ describe('the defaults', () => {
       },
       admin: { listen: { kind: 'tcp', host: '127.0.0.1', port: 9090 }, token: null },
       shutdownTimeout: 8000,
-      log: { level: 'info', allowed: true },
+      log: { level: 'info', allowed: true, requests: false },
       controlSocket: null,
       fixed: BASE,
     } satisfies Config);
@@ -120,6 +120,7 @@ describe('values', () => {
     ['EGRESS_MODE', 'report', { egress: { policy: { mode: 'report' } } }],
     ['EGRESS_MAX_CONNECTIONS', '1', { egress: { maxConnections: 1 } }],
     ['LOG_ALLOWED', 'false', { log: { allowed: false } }],
+    ['LOG_REQUESTS', 'true', { log: { requests: true } }],
     ['EGRESS_TLS_LISTEN', '10.89.77.2:443', { egress: { tlsListen: { port: 443 } } }],
     ['EGRESS_HTTP_LISTEN', '[::1]:80', { egress: { httpListen: { host: '::1', port: 80 } } }],
     ['DNS_LISTEN', '10.89.77.2:53', { egress: { dnsListen: { host: '10.89.77.2', port: 53 } } }],
@@ -186,6 +187,7 @@ describe('values', () => {
     ['EGRESS_MAX_CONNECTIONS', '1.5', /whole number/],
     ['EGRESS_MODE', 'Report', /enforce, report/],
     ['LOG_ALLOWED', 'yes', /true or false/],
+    ['LOG_REQUESTS', 'path', /true or false/],
     ['LOG_LEVEL', 'verbose', /trace, debug/],
     ['EGRESS_ALLOW', '*', /every host/],
     ['EGRESS_ALLOW_X', '*.com', /public suffix/],
@@ -275,6 +277,7 @@ describe('the file', () => {
     'EGRESS_MAX_UPLOAD_X',
     'LOG_LEVEL',
     'LOG_ALLOWED',
+    'LOG_REQUESTS',
   ])('%s must not stand in the environment beside it', (name) => {
     const path = write('EGRESS_ALLOW=hf.co\n');
     expect(faults({ ...BASE, CONFIG_FILE: path, [name]: '1' })).toMatch(

@@ -14,6 +14,27 @@ test.each([
     /^03:04:05 {2}deny +dns +hf\.co +not_allowed +to allow it: EGRESS_ALLOW=hf\.co$/,
   ],
   [
+    {
+      ...{ time: TIME, level: 'warn', event: 'ingress_failure', reason: 'connection_refused' },
+      ...{ error: 'ECONNREFUSED', client: '10.1.1.5', method: 'POST', status: 502, duration_ms: 3 },
+    },
+    /^03:04:05 {2}failed +ingress +POST 502 10\.1\.1\.5 +connection_refused \(ECONNREFUSED\), 3 ms$/,
+  ],
+  [
+    {
+      ...{ time: TIME, level: 'warn', event: 'ingress_failure', reason: 'connection_refused' },
+      ...{ error: null, client: null, method: null, status: null, repeated: 4 },
+    },
+    /^03:04:05 {2}failed +ingress +\(many\) +connection_refused {2}\(4 more\)$/,
+  ],
+  [
+    {
+      ...{ time: TIME, level: 'info', event: 'ingress_request', client: '10.1.1.5' },
+      ...{ method: 'GET', status: 200, bytes_in: 1, bytes_out: 2, duration_ms: 3 },
+    },
+    /^03:04:05 {2}request +ingress +GET 200 10\.1\.1\.5 +1 bytes in, 2 out, 3 ms$/,
+  ],
+  [
     { ...BASE, decision: 'deny', reason: 'deny_rule', rule: 'x', repeated: 3 },
     /deny_rule {2}\(3 more\)$/,
   ],

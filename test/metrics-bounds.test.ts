@@ -13,7 +13,7 @@ const LABELS = {
   direction: /^(?:in|out)$/,
   event: /^(?:egress|ingress)$/,
   decision: /^(?:allow|deny|would_deny)$/,
-  reason: /^[a-z_]{4,20}$/,
+  reason: /^[a-z_]{4,21}$/,
   group: /^(?:none|MODELS)$/,
   via: /^(?:connect|http|tls|transparent_http|dns)$/,
   method: /^(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|other)$/,

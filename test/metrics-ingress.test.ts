@@ -12,6 +12,7 @@ import { readBody, startRawUpstream, startUpstream } from './helpers/upstream.ts
 const REQUESTS = 'whisper_proxy_ingress_requests_total';
 const DURATION = 'whisper_proxy_ingress_request_duration_seconds';
 const IN_FLIGHT = 'whisper_proxy_ingress_requests_in_flight';
+const FAILURES = 'whisper_proxy_ingress_failures_total';
 const WEBSOCKETS = 'whisper_proxy_ingress_open_websockets';
 const LOOPBACK = { '127.0.0.1': ['127.0.0.1'] };
 const BYTES = 'whisper_proxy_ingress_bytes_total';
@@ -119,8 +120,12 @@ describe('what the proxy answers itself', () => {
       `http://127.0.0.1:${await freePort()}`,
     );
     await ask(origin, { method: 'POST' }, 'wave');
+    expect((await scrape(ports.admin)).find(FAILURES).map(({ value }) => value)).toEqual([
+      1, 0, 0, 0,
+    ]);
     await askRaw(ports.ingress, handshake());
     await expectCounts({ 'POST 502': 1, 'GET 502': 1 });
+    expect((await scrape(ports.admin)).sum(FAILURES, { reason: 'connection_refused' })).toBe(2);
   });
 
   test('a redirect to another origin', async () => {

@@ -30,6 +30,27 @@ describe('a line of the log', () => {
     });
   });
 
+  test('is a failure of ingress, or as many as it counts', () => {
+    const failure = {
+      ...{ reason: 'connection_refused', status: 502, error: 'ECONNREFUSED' },
+      client: '10.89.1.5',
+    };
+    const line = { level: 'warn', time: TIME, event: 'ingress_failure', method: 'POST' };
+    const read = (difference: object) =>
+      readLogLine(JSON.stringify({ ...line, ...failure, ...difference }));
+    expect(read({})).toEqual({ failure, time: TIME, count: 1 });
+    expect(read({ repeated: 9 })).toMatchObject({ count: 9 });
+    expect(read({ status: 'cut_off', error: null })).toMatchObject({
+      failure: { status: 'cut_off', error: null },
+    });
+    expect(read({ reason: 'connection_timeout', status: null })).toMatchObject({
+      failure: { status: 504 },
+    });
+    for (const forged of [{ reason: 'x' }, { status: '<b>' }, { status: 200 }, { repeated: -1 }]) {
+      expect(read(forged)).toBe('foreign');
+    }
+  });
+
   test.each([
     ['podman logs', JSON_LINE],
     ['podman logs --timestamps', `2026-11-24T03:47:31.119000000+01:00 ${JSON_LINE}`],

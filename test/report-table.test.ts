@@ -24,7 +24,8 @@ function group(difference: Partial<Tallied>, seconds: number[] = [0]): DecisionG
 }
 
 function report(groups: DecisionGroup[], more: Partial<Report> = {}): Report {
-  return { groups, source: { since: at(0) }, period: null, all: false, rules: [], ...more };
+  const nothing = { rules: [], failures: [], whisper: null };
+  return { groups, source: { since: at(0) }, period: null, all: false, ...nothing, ...more };
 }
 
 test('a report for people', () => {

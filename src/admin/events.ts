@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
+import type { IngressObserver, IngressRequest, RequestEnd } from '../ingress/observer.ts';
 import type { DecisionObserver, DecisionRecord } from '../log/decision-log.ts';
 import { LineBudget } from '../log/line-budget.ts';
 
@@ -24,10 +25,11 @@ const TELL_SKIPPED_MS = 1_000;
 
 /**
  * The decisions as they are made, as server-sent events (HTML standard, section 9.2): `decision` with
- * the record as it is logged and its `time`, `skipped` with a number where there were too many. The
+ * the record as it is logged and its `time`, `failure` where whisper failed at ingress, `skipped` with
+ * a number where there were too many. The
  * memory is bounded: by the number of readers, and what waits for each of them.
  */
-export class DecisionEvents implements DecisionObserver {
+export class DecisionEvents implements DecisionObserver, IngressObserver {
   readonly #readers = new Set<Reader>();
   readonly #budgets = {
     egress: new LineBudget(EGRESS_EVENTS),
@@ -38,11 +40,17 @@ export class DecisionEvents implements DecisionObserver {
   #closed = false;
 
   decided(record: DecisionRecord): void {
+    this.#tell('decision', record.event, record);
+  }
+
+  requestEnded({ client }: IngressRequest, { failure, outcome }: RequestEnd): void {
+    if (failure !== null) this.#tell('failure', 'ingress', { ...failure, status: outcome, client });
+  }
+
+  #tell(name: string, listener: 'egress' | 'ingress', data: object): void {
     if (this.#readers.size === 0) return;
-    const isWithin = this.#budgets[record.event].take();
-    const event = isWithin
-      ? format('decision', { time: new Date().toISOString(), ...record })
-      : null;
+    const isWithin = this.#budgets[listener].take();
+    const event = isWithin ? format(name, { time: new Date().toISOString(), ...data }) : null;
     for (const reader of this.#readers) {
       if (event === null || !hasRoom(reader)) {
         reader.skipped += 1;

@@ -1,7 +1,8 @@
+import type { TalliedFailure } from '../report/failures.ts';
 import { splitLines } from '../report/lines.ts';
-import type { LoggedDecision } from '../report/log-line.ts';
+import type { LoggedDecision, LoggedFailure } from '../report/log-line.ts';
 import { type Known, remedyFor, takenGroups } from '../report/remedies.ts';
-import { formatRow } from '../report/row.ts';
+import { formatFailureRow, formatRow } from '../report/row.ts';
 import type { Snapshot } from '../report/snapshot.ts';
 import { type Tallied, Tally } from '../report/tally.ts';
 import type { AdminClient } from './ask-admin.ts';
@@ -23,7 +24,12 @@ export class Follower {
     this.#known = known;
   }
 
-  async show({ decision, time, count }: LoggedDecision): Promise<void> {
+  async show(logged: LoggedDecision | LoggedFailure): Promise<void> {
+    if ('failure' in logged) {
+      await this.#showFailure(logged);
+      return;
+    }
+    const { decision, time, count } = logged;
     if (this.#json) {
       const repeated = count > 1 ? { repeated: count } : {};
       await print(`${JSON.stringify({ time, ...decision, ...repeated })}\n`);
@@ -34,6 +40,16 @@ export class Follower {
     const isNew = group.count === count;
     const one = { ...group, last: time, remedy };
     await print(formatRow(one, count, isNew, outputLook()));
+  }
+
+  async #showFailure({ failure, time, count }: LoggedFailure): Promise<void> {
+    const repeated = count > 1 ? { repeated: count } : {};
+    const line = { time, event: 'ingress_failure', ...failure, ...repeated };
+    await print(
+      this.#json
+        ? `${JSON.stringify(line)}\n`
+        : formatFailureRow(failure, time, count, outputLook()),
+    );
   }
 
   /** Tells of decisions that came too fast to be shown. */
@@ -61,6 +77,10 @@ export async function followProxy(
   const follower = new Follower(json, { policy: null, taken, denies_all: snapshot.denies_all });
   for await (const { event, data } of readEvents(events)) {
     if (event === 'skipped') await follower.showSkipped((data as { skipped: number }).skipped);
+    if (event === 'failure') {
+      const { time, ...failure } = data as TalliedFailure & { time: string };
+      await follower.show({ failure, time, count: 1 });
+    }
     if (event !== 'decision') continue;
     const { time, ...decision } = data as Tallied & { time: string };
     if (all || decision.decision !== 'allow') await follower.show({ decision, time, count: 1 });

@@ -1,6 +1,7 @@
 import { readAllowGroups } from '../config/config.ts';
+import { FailureTally } from '../report/failures.ts';
 import { splitLines } from '../report/lines.ts';
-import { type LoggedDecision, readLogLine } from '../report/log-line.ts';
+import { type LoggedDecision, type LoggedFailure, readLogLine } from '../report/log-line.ts';
 import { remedyFor } from '../report/remedies.ts';
 import { formatReport } from '../report/report.ts';
 import { Tally } from '../report/tally.ts';
@@ -15,16 +16,23 @@ const LONGEST_LINE = 65_536;
 export async function reportLog(options: DeniedOptions): Promise<void> {
   const { since, all = false, json } = options;
   const tally = new Tally();
-  const lines = await readLog(options, ({ decision, time, count }) => {
-    tally.add(decision, time, count);
+  const failed = new FailureTally();
+  const lines = await readLog(options, (logged) => {
+    const { time, count } = logged;
+    if ('failure' in logged) failed.add(logged.failure, time, count);
+    else tally.add(logged.decision, time, count);
   });
   const tallied = tally.groups();
   const known = { policy: null, taken: readAllowGroups(process.env) };
   const groups = tallied.map((group) => ({ ...group, remedy: remedyFor(group, known) }));
-  const report = { groups, source: { lines }, period: since?.text ?? null, all, rules: [] };
-  await print(
-    json ? `${JSON.stringify({ lines, groups }, null, 2)}\n` : formatReport(report, outputLook()),
-  );
+  const failures = failed.groups();
+  if (json) {
+    await print(`${JSON.stringify({ lines, groups, failures }, null, 2)}\n`);
+    return;
+  }
+  const period = since?.text ?? null;
+  const unknown = { rules: [], failures, whisper: null };
+  await print(formatReport({ groups, source: { lines }, period, all, ...unknown }, outputLook()));
 }
 
 /** Shows each decision of the log on standard input as it comes. */
@@ -39,7 +47,7 @@ export async function followLog(options: DeniedOptions): Promise<void> {
 /** @returns how many lines there were. Those that are not of the log are told on standard error. */
 async function readLog(
   { since, all = false }: DeniedOptions,
-  take: (logged: LoggedDecision) => Promise<void> | void,
+  take: (logged: LoggedDecision | LoggedFailure) => Promise<void> | void,
 ): Promise<number> {
   const cutoff = since ? new Date(Date.now() - since.milliseconds).toISOString() : '';
   let lines = 0;
@@ -50,7 +58,8 @@ async function readLog(
     const read = line === null ? 'foreign' : readLogLine(line);
     if (read === 'foreign') foreign += 1;
     if (typeof read === 'string' || read.time < cutoff) continue;
-    if (all || read.decision.decision !== 'allow') await take(read);
+    const isAllowed = 'decision' in read && read.decision.decision === 'allow';
+    if (all || !isAllowed) await take(read);
   }
   if (foreign > 0) {
     const which = foreign === 1 ? 'one line was' : `${foreign} lines were`;

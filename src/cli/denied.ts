@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Health } from '../admin/health.ts';
 import { parseDuration, ValueError } from '../config/values.ts';
 import { formatReport } from '../report/report.ts';
 import type { Snapshot } from '../report/snapshot.ts';
@@ -75,13 +76,16 @@ async function reportProxy(admin: AdminClient, options: DeniedOptions): Promise<
   const groups = snapshot.groups.filter(
     ({ decision, last }) => (all || decision !== 'allow') && last >= cutoff,
   );
+  const failures = snapshot.failures.filter(({ last }) => last >= cutoff);
   if (json) {
-    await print(`${JSON.stringify({ ...snapshot, groups }, null, 2)}\n`);
+    await print(`${JSON.stringify({ ...snapshot, groups, failures }, null, 2)}\n`);
     return snapshot;
   }
+  const { upstream: whisper } = (await (await admin.get('/healthz')).json()) as Health;
   const period = since && snapshot.since < cutoff ? since.text : null;
+  const source = { since: snapshot.since };
   const { rules, denies_all } = snapshot;
-  const report = { groups, source: { since: snapshot.since }, period, all, rules, denies_all };
+  const report = { groups, source, period, all, rules, denies_all, failures, whisper };
   await print(formatReport(report, outputLook()));
   return snapshot;
 }

@@ -62,7 +62,7 @@ export interface Config {
   /** The unix socket that takes commands; null: none are taken. */
   controlSocket: string | null;
   shutdownTimeout: number;
-  log: { level: LogLevel; allowed: boolean };
+  log: { level: LogLevel; allowed: boolean; requests: boolean };
   /** The variables that are read at the start alone, as they were set. */
   fixed: Readonly<Record<string, string>>;
 }
@@ -196,6 +196,7 @@ function build(sources: Sources, isHidden = sources.faults.some(mayHide)): Mutab
     log: {
       level: read('LOG_LEVEL', oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')),
       allowed: read('LOG_ALLOWED', parseBoolean),
+      requests: read('LOG_REQUESTS', parseBoolean),
     },
     fixed: Object.fromEntries(
       [...sources.assignments.values()].flatMap(({ name, value }) =>

@@ -31,6 +31,7 @@ export const VARIABLES = {
   SHUTDOWN_TIMEOUT: { default: '8s', runtime: false },
   LOG_LEVEL: { default: 'info', runtime: true },
   LOG_ALLOWED: { default: 'true', runtime: true },
+  LOG_REQUESTS: { default: 'false', runtime: true },
 } as const satisfies Record<string, Variable>;
 
 export type VariableName = keyof typeof VARIABLES;

@@ -9,14 +9,14 @@ import { type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
 import { hasPassed, transferCodings } from './headers.ts';
 import { MAX_FIELDS, MAX_HEADER_BYTES } from './limits.ts';
-import type { IngressObserver } from './observer.ts';
+import { type IngressObserver, noteDenied, observeUnreadable } from './observer.ts';
 
 const RETRY_SECONDS = 5;
 
 export interface ScreenOptions {
   clients: ClientList;
   log: DecisionLog;
-  observer: IngressObserver;
+  observer: Required<IngressObserver>;
   /** This proxy's name in Via. */
   pseudonym: string;
 }
@@ -45,11 +45,13 @@ export async function screen(
   const check = await options.clients.check(client);
   if (!check.allowed && check.unresolved) {
     const { name, error } = check.unresolved;
+    noteDenied(request, 'dns_error');
     logIngress(options.log, request, 'dns_error', name, error);
     return createAnswer(unrecognised(name, error));
   }
   const refusal = check.allowed ? findFault(request, url, options.pseudonym) : STRANGER;
   if (refusal === null) return null;
+  noteDenied(request, refusal.reason);
   const about = refusal.reason === 'client_not_allowed' ? (request.headers.host ?? null) : url;
   logIngress(options.log, request, refusal.reason, about);
   return createAnswer(refusal);
@@ -113,8 +115,7 @@ export async function refuseUnreadable(
     return;
   }
   if (!hasUnanswered(unanswered, socket)) {
-    observer.requestBegan();
-    observer.requestEnded({ method: null, outcome: refusal.status, duration_ms: 0 });
+    observeUnreadable(observer, socket, refusal.status, refusal.reason);
   }
   endWith(socket, formatAnswer(createAnswer(refusal)));
 }

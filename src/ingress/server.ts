@@ -12,10 +12,10 @@ import { limitCrowd } from '../net/crowd.ts';
 import { ForeignRedirectError } from './answer.ts';
 import { EarlyBytes } from './early-bytes.ts';
 import { type Exchange, type ExchangeOptions, exchange, type WhisperAnswer } from './exchange.ts';
-import { failureAnswer } from './failure.ts';
+import { classifyFailure, failureAnswer } from './failure.ts';
 import { HoldingConnector } from './hold.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';
-import { beginRequest, type IngressObserver, observeRequests } from './observer.ts';
+import { beginRequest, type IngressObserver, noteFailure, observeRequests } from './observer.ts';
 import { logIngress, refuseUnreadable, type ScreenOptions, screen } from './screen.ts';
 import { handleUpgrade, type UpgradeOptions } from './upgrade.ts';
 import type { UpstreamConnector } from './upstream.ts';
@@ -103,7 +103,7 @@ function addScreen(
   app.setErrorHandler((error, request: FastifyRequest, reply) => {
     if (error instanceof ForeignRedirectError) {
       logIngress(options.log, request.raw, 'foreign_redirect', error.message);
-    }
+    } else noteFailure(request.raw, classifyFailure(error));
     return send(reply, failureAnswer(error, String(options.upstream)));
   });
   return exchanges;
@@ -129,10 +129,11 @@ function addRelay(
     disableRequestLogging: true,
     replyOptions: {
       queryString: (_search, _url, { id }) => id,
-      onResponse: ({ id }, reply, { stream }) => {
+      onResponse: ({ id, raw }, reply, { stream }) => {
         // It is there if the answer comes before the upload has ended. Node, told to close, would
         // reset the connection and take the answer along.
         if (reply.hasHeader('connection')) reply.removeHeader('connection');
+        stream.once('error', (error: unknown) => noteFailure(raw, classifyFailure(error)));
         reply.send(stream);
         const { response } = exchanges.get(id) ?? {};
         // Server-sent events: the client waits for the header, the first event may take its time.
@@ -207,7 +208,7 @@ function orDestroy(logger: Logger, work: Promise<void>, socket: Socket): void {
 }
 
 /** A connection may come back to its server: it is one all the same. */
-function observeConnections(server: Server, observer: IngressObserver): void {
+function observeConnections(server: Server, observer: Required<IngressObserver>): void {
   const seen = new WeakSet<Socket>();
   server.on('connection', (socket: Socket) => {
     if (seen.has(socket)) return;

@@ -9,10 +9,10 @@ import { splice } from '../net/splice.ts';
 import { ForeignRedirectError, screenAnswer, UnfitAnswerError } from './answer.ts';
 import { askWhisper } from './ask.ts';
 import { EarlyBytes } from './early-bytes.ts';
-import { failureAnswer } from './failure.ts';
+import { classifyFailure, failureAnswer } from './failure.ts';
 import { ownOrigins, requestHeaders } from './headers.ts';
 import type { HoldingConnector } from './hold.ts';
-import { beginRequest, type EndRequest } from './observer.ts';
+import { beginRequest, type EndRequest, noteFailure } from './observer.ts';
 import { logIngress, type ScreenOptions, screen } from './screen.ts';
 
 export interface UpgradeOptions extends ScreenOptions {
@@ -131,7 +131,7 @@ async function handleWebSocket(
   } catch (error) {
     if (error instanceof ForeignRedirectError) {
       logIngress(options.log, request, 'foreign_redirect', error.message);
-    }
+    } else noteFailure(request, classifyFailure(error));
     const failure = failureAnswer(error, String(options.upstream));
     if (early.gone.aborted) return;
     end(failure.status);

@@ -2,6 +2,7 @@ import { type Config, ConfigError } from '../config/config.ts';
 import type { Admissions } from '../egress/admission.ts';
 import { crowdLimits } from '../egress/crowd.ts';
 import type { DecisionLog } from '../log/decision-log.ts';
+import type { IngressLog } from '../log/ingress-log.ts';
 import { type Logger, onRecord } from '../log/logger.ts';
 import type { CrowdLimits } from '../net/crowd.ts';
 import type { RulesInForce } from './rules-in-force.ts';
@@ -13,6 +14,7 @@ export interface ReloadParts {
   /** Of all listeners. */
   limits: CrowdLimits;
   log: DecisionLog;
+  ingressLog: IngressLog;
   logger: Logger;
 }
 
@@ -110,7 +112,7 @@ export class Reload {
    * @throws ConfigError if only a start can apply it.
    */
   apply(config: Config): Reloaded {
-    const { rules, admissions, limits, log, logger } = this.#parts;
+    const { rules, admissions, limits, log, ingressLog, logger } = this.#parts;
     const before = this.#config;
     const previous = rules.hash;
     if (rules.policy.invalid) requireSame(before, config);
@@ -119,6 +121,7 @@ export class Reload {
     this.#faults = [];
     logger.level = config.log.level;
     log.logAllowed = config.log.allowed;
+    ingressLog.logRequests = config.log.requests;
     admissions.maxConnections = config.egress.maxConnections;
     Object.assign(limits, crowdLimits(config.egress.maxConnections));
     rules.replace(config.egress.policy);

@@ -27,6 +27,9 @@ function formatBody(line: Line, colour: boolean): string {
     const what = `${bytes_out} bytes out, ${bytes_in} in, ${duration_ms} ms${how}`;
     return `${'ended'.padEnd(10)}  ${columns(line)}  ${what}${times(line)}`;
   }
+  if (line.event === 'ingress_failure' || line.event === 'ingress_request') {
+    return formatRequest(line, colour);
+  }
   if (line.decision) {
     const word = String(line.decision).padEnd(10);
     const code = colour ? COLOURS[String(line.decision)] : undefined;
@@ -37,6 +40,21 @@ function formatBody(line: Line, colour: boolean): string {
   const details = Object.keys(rest).length > 0 ? `  ${JSON.stringify(rest)}` : '';
   const row = `${String(level).padEnd(10)}  ${msg ?? ''}${details}`;
   return row.replace(/[\x00-\x1f\x7f-\x9f]/g, ' ');
+}
+
+function formatRequest(line: Line, colour: boolean): string {
+  const { event, client, method, status, reason, error, bytes_in, bytes_out, duration_ms } = line;
+  const isFailure = event === 'ingress_failure';
+  const word = (isFailure ? 'failed' : 'request').padEnd(10);
+  const painted = isFailure && colour ? `\u001b[${COLOURS.deny}m${word}\u001b[0m` : word;
+  const what = [method, status, client].filter((part) => part !== null).join(' ') || '(many)';
+  const details = [
+    ...(reason === undefined ? [] : [error === null ? reason : `${reason} (${error})`]),
+    ...(bytes_in === undefined ? [] : [`${bytes_in} bytes in, ${bytes_out} out`]),
+    ...(duration_ms === undefined ? [] : [`${duration_ms} ms`]),
+  ];
+  const row = `${painted}  ${'ingress'.padEnd(16)}  ${what.padEnd(28)}  ${details.join(', ')}`;
+  return `${row.trimEnd()}${times(line)}`;
 }
 
 function columns({ via, event, host, port }: Line): string {

@@ -1,7 +1,13 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { IngressObserver, Outcome, RequestEnd } from '../ingress/observer.ts';
+import {
+  FAILURE_REASONS,
+  type IngressObserver,
+  type IngressRequest,
+  type Outcome,
+  type RequestEnd,
+} from '../ingress/observer.ts';
 import { LiveBytes } from './live-bytes.ts';
 
 /** RFC 9110, section 9.1, and RFC 5789. */
@@ -30,6 +36,7 @@ const EXPECTED: { methods: string[]; outcomes: Outcome[] } = {
 export class IngressMetrics implements IngressObserver {
   readonly #requests: Counter<'method' | 'status'>;
   readonly #durations: Histogram<'method' | 'status_class'>;
+  readonly #failures: Counter<'reason'>;
   readonly #inFlight: Gauge;
   readonly #webSockets: Gauge;
   readonly #connections: Counter;
@@ -51,6 +58,13 @@ export class IngressMetrics implements IngressObserver {
       buckets: DURATION_BUCKETS,
       registers,
     });
+    this.#failures = new Counter({
+      name: 'whisper_proxy_ingress_failures_total',
+      help: 'Requests that whisper did not answer, or not to the end, by what failed (error types of RFC 9209).',
+      labelNames: ['reason'],
+      registers,
+    });
+    for (const reason of FAILURE_REASONS) this.#failures.inc({ reason }, 0);
     this.#inFlight = new Gauge({
       name: 'whisper_proxy_ingress_requests_in_flight',
       help: 'Requests to whisper that have no whole answer yet.',
@@ -101,12 +115,13 @@ export class IngressMetrics implements IngressObserver {
     this.#inFlight.inc();
   }
 
-  requestEnded({ method, outcome, duration_ms }: RequestEnd): void {
+  requestEnded({ method }: IngressRequest, { outcome, duration_ms, failure }: RequestEnd): void {
     const known = method !== null && METHODS.has(method) ? method : 'other';
     const labels = { method: known, status_class: classOf(outcome) };
     this.#inFlight.dec();
     this.#requests.inc({ method: known, status: statusOf(outcome) });
     this.#durations.observe(labels, duration_ms / 1_000);
+    if (failure !== null) this.#failures.inc({ reason: failure.reason });
   }
 
   webSocketBegan(): void {

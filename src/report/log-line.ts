@@ -1,12 +1,23 @@
 import { isIP } from 'node:net';
+import { FAILURE_REASONS } from '../ingress/observer.ts';
 import { VIAS } from '../log/decision-log.ts';
 import { printable } from '../log/printable.ts';
 import { REASONS } from '../policy/decide.ts';
+import { isFailureStatus, type TalliedFailure } from './failures.ts';
 import type { Tallied } from './tally.ts';
 
 /** Decisions as one line of the log has them. */
 export interface LoggedDecision {
   decision: Tallied;
+  /** ISO 8601. */
+  time: string;
+  /** How many it stands for. */
+  count: number;
+}
+
+/** Failures of ingress as one line of the log has them. */
+export interface LoggedFailure {
+  failure: TalliedFailure;
   /** ISO 8601. */
   time: string;
   /** How many it stands for. */
@@ -22,16 +33,16 @@ const DECISIONS = ['allow', 'deny', 'would_deny'] as const;
  * line may not be the log.
  * @returns `other` for a line of the log that is no decision, `foreign` for one that is none of it.
  */
-export function readLogLine(text: string): LoggedDecision | 'other' | 'foreign' {
+export function readLogLine(text: string): LoggedDecision | LoggedFailure | 'other' | 'foreign' {
   const line = parseObject(text);
   const time = timeOf(line?.time);
   if (line === null || time === null || typeof line.level !== 'string') return 'foreign';
+  if (line.event === 'ingress_failure') return readFailure(line, time);
   const event = oneOf(EVENTS, line.event);
   if (event === null) return 'other';
   const decision = oneOf(DECISIONS, line.decision);
   const reason = line.reason === null ? null : oneOf(REASONS, line.reason);
-  const count =
-    line.repeated === undefined ? 1 : wholeNumber(line.repeated, Number.MAX_SAFE_INTEGER);
+  const count = countOf(line);
   const isSound = (reason === null) === (decision === 'allow') && line.reason !== undefined;
   if (decision === null || count === null || !isSound) return 'foreign';
   const address = textOf(line.address);
@@ -52,6 +63,20 @@ export function readLogLine(text: string): LoggedDecision | 'other' | 'foreign' 
     time,
     count,
   };
+}
+
+function readFailure(line: Record<string, unknown>, time: string): LoggedFailure | 'foreign' {
+  const reason = oneOf(FAILURE_REASONS, line.reason);
+  // Beyond the lines that there are, they are counted by reason alone.
+  const status = line.status ?? (reason === 'connection_timeout' ? 504 : 502);
+  const count = countOf(line);
+  if (reason === null || count === null || !isFailureStatus(status)) return 'foreign';
+  const [error, client] = [textOf(line.error), textOf(line.client)];
+  return { failure: { reason, status, error, client }, time, count };
+}
+
+function countOf({ repeated }: Record<string, unknown>): number | null {
+  return repeated === undefined ? 1 : wholeNumber(repeated, Number.MAX_SAFE_INTEGER);
 }
 
 function parseObject(text: string): Record<string, unknown> | null {

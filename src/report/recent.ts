@@ -1,5 +1,6 @@
 import type { RulesInForce } from '../live/rules-in-force.ts';
 import type { DecisionObserver, DecisionRecord, EndTotals } from '../log/decision-log.ts';
+import type { FailureGroup } from './failures.ts';
 import { Minutes } from './minutes.ts';
 import { remedyFor, takenGroups } from './remedies.ts';
 import { RuleUses } from './rule-uses.ts';
@@ -17,9 +18,12 @@ export class RecentDecisions implements DecisionObserver {
   readonly #tally = new Tally();
   readonly #minutes = new Minutes();
   readonly #uses: RuleUses;
+  readonly #failures: () => FailureGroup[];
 
-  constructor(rules: RulesInForce) {
+  /** @param failures tells how whisper has failed at ingress. */
+  constructor(rules: RulesInForce, failures: () => FailureGroup[] = () => []) {
     this.#rules = rules;
+    this.#failures = failures;
     this.#uses = new RuleUses(rules);
   }
 
@@ -43,6 +47,7 @@ export class RecentDecisions implements DecisionObserver {
       groups: this.#tally.groups().map((group) => ({ ...group, remedy: remedyFor(group, known) })),
       rules: this.#uses.list(),
       minutes: this.#minutes.last(Date.now()),
+      failures: this.#failures(),
     };
   }
 }

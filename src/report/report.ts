@@ -1,4 +1,5 @@
 import { textOf } from '../policy/remedy.ts';
+import { type FailureGroup, formatFailures, type WhisperState } from './failures.ts';
 import { type Look, wrap } from './look.ts';
 import type { DecisionGroup, RuleUse } from './snapshot.ts';
 import { formatTable, formatWhere } from './table.ts';
@@ -16,6 +17,10 @@ export interface Report {
   rules: readonly RuleUse[];
   /** The configuration is invalid: that comes before everything else. */
   denies_all?: boolean;
+  /** How whisper has failed at ingress. */
+  failures: readonly FailureGroup[];
+  /** How whisper is now; null where that is not known. */
+  whisper: WhisperState | null;
 }
 
 const INVALID =
@@ -31,6 +36,7 @@ export function formatReport(report: Report, look: Look): string {
   const blocks = [
     ...(report.denies_all ? [wrap(INVALID, look).join('\n')] : []),
     wrap(headline(report, look.now), look).join('\n'),
+    ...formatFailures(report.failures, report.whisper, look),
     ...(groups.length > 0 ? [formatTable(groups, look)] : []),
     ...formatNoise(report.groups, look),
     ...formatTimed(report.rules, look),

@@ -1,6 +1,7 @@
 import type { Via } from '../log/decision-log.ts';
 import type { Decision, Reason } from '../policy/decide.ts';
 import type { List } from '../policy/rules.ts';
+import type { FailureGroup } from './failures.ts';
 
 /** Decisions that differ in nothing but when, how, and who asked. */
 export interface TalliedGroup {
@@ -76,4 +77,6 @@ export interface Snapshot {
   rules: RuleUse[];
   /** The last sixty, the oldest first. */
   minutes: Minute[];
+  /** How whisper has failed at ingress, the last in time first. */
+  failures: FailureGroup[];
 }

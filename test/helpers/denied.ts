@@ -31,7 +31,7 @@ export function line(difference: Record<string, unknown> = {}, time = new Date()
 /** A running proxy that knows nobody, and what was asked of it. */
 export async function serve(env: Record<string, string> = {}) {
   const cli = run([], { ...SERVE, ...env });
-  const { admin, egress } = await cli.addresses();
+  const { admin, egress, ingress } = await cli.addresses();
   const [host, port] = egress.split(':');
   const ask = (uri: string) =>
     new Promise<void>((resolve, reject) => {
@@ -41,5 +41,5 @@ export async function serve(env: Record<string, string> = {}) {
       });
       outgoing.end();
     });
-  return { cli, admin: { ADMIN_LISTEN: admin }, ask };
+  return { cli, admin: { ADMIN_LISTEN: admin }, ingress, ask };
 }
