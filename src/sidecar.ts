@@ -10,7 +10,7 @@ import { type Config, ConfigError } from './config/config.ts';
 import { formatListenAddress, type ListenAddress, type TcpAddress } from './config/values.ts';
 import { NameServer } from './dns/server.ts';
 import { Admissions } from './egress/admission.ts';
-import { crowdLimits } from './egress/crowd.ts';
+import { crowdLimits, unheard } from './egress/crowd.ts';
 import { createEgressListeners } from './egress/listeners.ts';
 import { createEmbeddedUpstream } from './embedded/server.ts';
 import { observeTogether } from './ingress/observer.ts';
@@ -303,6 +303,7 @@ export class Sidecar {
       clientNames: upstream.kind === 'http' && isIP(upstream.host) === 0 ? [upstream.host] : [],
       admit: (lookup) => admissions.admitLookup(lookup),
       admitClient: (client) => admissions.admitClient('dns', client),
+      onDrop: (client) => this.#log.decide(unheard('too_many_connections', 'dns', client)),
       logger: this.#logger,
     });
     this.#nameServer = server;

@@ -174,7 +174,7 @@ describe('a datagram', () => {
 
   test('goes unheard while 512 look-ups wait, and no longer', async () => {
     const { verdict: released, decide: release } = undecided();
-    const { port, lookups } = await startNameServer(async ({ name }) =>
+    const { port, lookups, dropped } = await startNameServer(async ({ name }) =>
       name === 'by-tcp' ? ALLOW : released,
     );
     const client = await UdpClient.connect(port);
@@ -197,6 +197,7 @@ describe('a datagram', () => {
     client.send(queryFor('heard.test'));
     await soon(() => expect(lookups.at(-1)).toMatchObject({ name: 'heard.test' }));
     expect(lookups.map(({ name }) => name)).not.toContain('unheard.test');
+    expect(dropped).toEqual(Array(64).fill('127.0.0.1'));
   });
 });
 
@@ -208,6 +209,7 @@ describe('where it listens', () => {
       clientNames: [],
       admit: async () => DENY,
       admitClient: async () => true,
+      onDrop: () => undefined,
       logger: createLogger('info', { write: () => undefined }),
     });
     cleanUp(() => server.stop());

@@ -3,8 +3,9 @@ import { describe, expect, test, vi } from 'vitest';
 import { serveStream } from '../src/dns/stream.ts';
 import { decodeAnswer, labels, message, queryFor, question } from './helpers/dns-messages.ts';
 import { DENY, startNameServer } from './helpers/name-server.ts';
-import { soon } from './helpers/proxy.ts';
+import { soon, startProxy } from './helpers/proxy.ts';
 import { RawClient } from './helpers/raw-client.ts';
+import { scrape } from './helpers/scrape.ts';
 
 /** Messages with their lengths, one character for each byte. */
 function framed(...messages: Buffer[]): string {
@@ -142,7 +143,7 @@ describe('by TCP', () => {
   });
 
   test('64 connections are served, and another one when one of them has gone', async () => {
-    const { port } = await startNameServer();
+    const { port, dropped } = await startNameServer();
     const clients = await Promise.all(Array.from({ length: 64 }, () => RawClient.connect(port)));
     for (const client of clients) client.send(framed(queryFor('origin.test')));
     await soon(() =>
@@ -150,6 +151,7 @@ describe('by TCP', () => {
     );
     const refused = await RawClient.connect(port);
     await refused.untilEnded();
+    expect(dropped).toEqual(['127.0.0.1']);
     clients[0]?.socket.destroy();
     await vi.waitFor(async () => {
       const client = await RawClient.connect(port);
@@ -159,6 +161,19 @@ describe('by TCP', () => {
       });
       expect(client.ended).toBeNull();
     });
+  });
+
+  test('a connection beyond them is logged once, and counted', async () => {
+    const proxy = await startProxy({ DNS_LISTEN: '127.0.0.1:0' });
+    const { dns, admin } = proxy.ports;
+    const clients = await Promise.all(Array.from({ length: 64 }, () => RawClient.connect(dns)));
+    for (let count = 0; count < 5; count += 1) await (await RawClient.connect(dns)).untilEnded();
+    expect(clients.every(({ ended }) => ended === null)).toBe(true);
+    expect(proxy.decisions()).toMatchObject([
+      { reason: 'too_many_connections', via: 'dns', client: '127.0.0.1', host: null },
+    ]);
+    const labels = { event: 'egress', reason: 'too_many_connections', via: 'dns' };
+    expect((await scrape(admin)).sum('whisper_proxy_decisions_total', labels)).toBe(5);
   });
 
   test('who asks nothing, slowly, or for nothing is let go, and who asks is not', async () => {

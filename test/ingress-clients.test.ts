@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ask, type Ingress, open, startIngress } from './helpers/ingress.ts';
 import { handshake, readRest } from './helpers/ingress-websocket.ts';
 import { failing, startProxy } from './helpers/proxy.ts';
+import { scrape } from './helpers/scrape.ts';
 
 const CLIENT = '127.0.0.2';
 const STRANGER = '127.0.0.3';
@@ -55,7 +56,23 @@ describe('a stranger', () => {
       expect(cut.length).toBeGreaterThan(600);
     }, 5_000);
     expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 200 /);
-    expect(ingress.lines()).toEqual([]);
+    // Hundreds were dropped unheard, and that is one line.
+    expect(ingress.lines()).toMatchObject([
+      { ...{ decision: 'deny', reason: 'client_not_allowed', client: STRANGER }, host: null },
+    ]);
+  });
+
+  test('clients beyond the limit are dropped, logged and counted', async () => {
+    const { ports, events } = await startProxy({ UPSTREAM: 'embedded', INGRESS_CLIENTS: CLIENT });
+    for (let count = 0; count < 700; count += 1) open(ports.ingress, CLIENT).resume();
+    const dropped = async () =>
+      (await scrape(ports.admin)).sum('whisper_proxy_decisions_total', {
+        ...{ event: 'ingress', reason: 'too_many_connections' },
+      });
+    await expect.poll(dropped, { timeout: 10_000 }).toBe(700 - 512);
+    expect(events('ingress')).toMatchObject([
+      { ...{ reason: 'too_many_connections', client: CLIENT, via: 'http' }, method: null },
+    ]);
   });
 });
 

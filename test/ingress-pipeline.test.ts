@@ -8,8 +8,8 @@ const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 async function startSilent() {
   const waiting: ServerResponse[] = [];
   const { address } = await startUpstream((_request, response) => waiting.push(response));
-  const { port } = await startIngress({ UPSTREAM: address });
-  return { waiting, port };
+  const { port, lines } = await startIngress({ UPSTREAM: address });
+  return { waiting, port, lines };
 }
 
 test('requests that queue behind each other are all cancelled when their client goes away', async () => {
@@ -21,11 +21,14 @@ test('requests that queue behind each other are all cancelled when their client 
   await vi.waitFor(() => expect(waiting.every(({ destroyed }) => destroyed)).toBe(true));
 });
 
-test('a connection that asks for more than eight things at once is dropped', async () => {
-  const { waiting, port } = await startSilent();
+test('a connection that asks for more than eight things at once is dropped, and logged', async () => {
+  const { waiting, port, lines } = await startSilent();
   const client = open(port);
   client.on('error', () => undefined);
   client.resume().write(GET.repeat(2000));
   await vi.waitFor(() => expect(client.readableEnded || client.destroyed).toBe(true));
   expect(waiting.length).toBeLessThanOrEqual(8);
+  await vi.waitFor(() => expect(waiting.every(({ destroyed }) => destroyed)).toBe(true));
+  expect(lines()).toMatchObject([{ reason: 'too_many_connections', method: 'GET', host: null }]);
+  expect(lines('ingress_failure')).toEqual([]);
 });

@@ -117,8 +117,17 @@ describe('decisions', () => {
     expect(of({ reason: 'connect_failed', group: 'MODELS' })).toBe(4);
     expect(of({ reason: 'deny_rule', group: 'NOISE' })).toBe(5);
     expect(of({ event: 'ingress', reason: 'client_not_allowed' })).toBe(2);
+    expect(of({ event: 'ingress', reason: 'too_many_connections' })).toBe(1);
+    expect(of({ event: 'egress', reason: 'too_many_connections' })).toBe(5);
     await ask(port, connectTo('evil.test:443'));
     await ask(port, connectTo('a.noise.test:443'));
+    // Plain HTTP to port 443 is no TLS.
+    await ask(port, get('http://a.hf.co:443/', 'a.hf.co:443'));
+    await ask(ports.http, get('/', 'a.hf.co:443'));
+    expect(counted(await scrape(ports.admin))).toMatchObject({
+      'egress deny no_sni MODELS http': 1,
+      'egress deny no_sni MODELS transparent_http': 1,
+    });
     await ask(ports.ingress, get('http://evil.test/', 'evil.test'));
     const after = await scrape(ports.admin);
     expect(after.find(DECISIONS)).toHaveLength(before.find(DECISIONS).length);

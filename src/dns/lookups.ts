@@ -26,6 +26,8 @@ export interface NameServerOptions extends OwnNames {
   admit: (lookup: Lookup) => Promise<Verdict>;
   /** Whether a client may ask anything at all; that it may not is logged. */
   admitClient: (client: string | null) => Promise<boolean>;
+  /** Told of who is not heard, since there is too much to do. */
+  onDrop: (client: string | null) => void;
   logger: Logger;
 }
 
@@ -46,7 +48,7 @@ export function createRespond({
   admit,
   logger,
   ...names
-}: Omit<NameServerOptions, 'admitClient'>): Respond {
+}: Omit<NameServerOptions, 'admitClient' | 'onDrop'>): Respond {
   const answer = async (query: Query, client: string | null) => {
     const { name, type } = query;
     const own = findOwnName(name, names, client);

@@ -16,6 +16,7 @@ const FREE_PORT_TRIES = 5;
 export class NameServer {
   readonly #respond: Respond;
   readonly #admitClient: NameServerOptions['admitClient'];
+  readonly #onDrop: NameServerOptions['onDrop'];
   #tcp: Listener | null = null;
   #udp: UdpSocket | null = null;
   #waiting = 0;
@@ -23,6 +24,7 @@ export class NameServer {
   constructor(options: NameServerOptions) {
     this.#respond = createRespond(options);
     this.#admitClient = options.admitClient;
+    this.#onDrop = options.onDrop;
   }
 
   /**
@@ -60,6 +62,7 @@ export class NameServer {
       (socket) => void this.#serve(socket),
     );
     server.maxConnections = MAX_CONNECTIONS;
+    server.on('drop', (data) => this.#onDrop(peerAddress(data?.remoteAddress)));
     // A connection that could not be accepted concerns nobody but its client.
     server.on('error', () => undefined);
     this.#tcp = new Listener(server);
@@ -95,7 +98,10 @@ export class NameServer {
   }
 
   async #receive(socket: UdpSocket, message: Buffer, remote: RemoteInfo): Promise<void> {
-    if (this.#waiting >= MAX_WAITING) return;
+    if (this.#waiting >= MAX_WAITING) {
+      this.#onDrop(peerAddress(remote.address));
+      return;
+    }
     this.#waiting += 1;
     try {
       const answer = await this.#respond(message, peerAddress(remote.address));

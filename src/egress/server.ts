@@ -9,7 +9,7 @@ import { peerAddress } from '../net/client-list.ts';
 import { TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
 import { type ConnectOptions, handleConnect, refuseConnect } from './connect.ts';
-import { type EgressCrowd, limitConnections } from './crowd.ts';
+import { type EgressCrowd, limitConnections, unheard } from './crowd.ts';
 import { readForward } from './forward.ts';
 import { handleRequest } from './request.ts';
 import { readTransparent } from './transparent-http.ts';
@@ -65,23 +65,31 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
   const answering = new WeakMap<Socket, ServerResponse>();
   /** What is still read behind the last request of a connection is thrown away, not done. */
   const last = new WeakSet<Socket>();
+  const onDrop = ([request]: readonly IncomingMessage[]) => {
+    const client = peerAddress(request?.socket.remoteAddress);
+    options.log.decide(unheard('too_many_connections', via, client));
+  };
   const forward = (expectsContinue: boolean) => {
-    return limitPipelining((request: IncomingMessage, response: ServerResponse) => {
-      const { socket } = request;
-      if (socket.writableEnded || last.has(socket)) return;
-      answering.set(socket, response);
-      // No upgrade is known here, so it is ignored (RFC 9110, section 7.8). But Node's parser drops what
-      // came together with such a request, so there can be no next one.
-      if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false;
-      const work = handleRequest(admissions, requestOptions, request, response, expectsContinue);
-      if (!response.shouldKeepAlive) {
-        last.add(socket);
-        response.once('finish', () => {
-          if (!socket.writableEnded) endWith(socket, '');
-        });
-      }
-      orDestroy(work, socket);
-    });
+    return limitPipelining(
+      (request: IncomingMessage, response: ServerResponse) => {
+        const { socket } = request;
+        if (socket.writableEnded || last.has(socket)) return;
+        answering.set(socket, response);
+        // No upgrade is known here, so it is ignored (RFC 9110, section 7.8). But Node's parser drops what
+        // came together with such a request, so there can be no next one.
+        if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false;
+        const work = handleRequest(admissions, requestOptions, request, response, expectsContinue);
+        if (!response.shouldKeepAlive) {
+          last.add(socket);
+          response.once('finish', () => {
+            if (!socket.writableEnded) endWith(socket, '');
+          });
+        }
+        orDestroy(work, socket);
+      },
+      new WeakMap(),
+      onDrop,
+    );
   };
   server.on('request', forward(false));
   server.on('checkContinue', forward(true));

@@ -12,10 +12,12 @@ export type Unanswered = WeakMap<Socket, Set<ServerResponse>>;
  * before the first is answered; one packet of small ones would keep the program busy for seconds. A
  * connection that brings more is dropped, and one that goes away takes its queued requests along,
  * of which Node would not tell.
+ * @param onDrop told of each connection that is dropped, with its requests that have no answer yet.
  */
 export function limitPipelining(
   listener: RequestListener,
   unanswered: Unanswered = new WeakMap(),
+  onDrop: (dropped: readonly IncomingMessage[]) => void = () => undefined,
 ): RequestListener {
   return (request: IncomingMessage, response) => {
     const { socket } = request;
@@ -23,6 +25,7 @@ export function limitPipelining(
     const queue = unanswered.get(socket) ?? startQueue(socket);
     unanswered.set(socket, queue);
     if (queue.size >= MAX_UNANSWERED) {
+      onDrop([...[...queue].map(({ req }) => req), request]);
       socket.destroy();
       return;
     }

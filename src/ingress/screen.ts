@@ -69,19 +69,29 @@ export function logIngress(
   host: string | null,
   error?: string,
 ): void {
+  const client = peerAddress(request.socket.remoteAddress);
+  const method = request.method ?? null;
+  logDenial(log, reason, { client, method, host, ...(error === undefined ? {} : { error }) });
+}
+
+/** Writes the line of a denial at ingress, which may be a connection that was not heard. */
+export function logDenial(
+  log: DecisionLog,
+  reason: Reason,
+  about: { client: string | null; method?: string | null; host?: string | null; error?: string },
+): void {
   log.decide({
     event: 'ingress',
     decision: 'deny',
     reason,
     rule: null,
-    via: request.method === 'CONNECT' ? 'connect' : 'http',
-    method: request.method ?? null,
-    host,
+    via: about.method === 'CONNECT' ? 'connect' : 'http',
+    method: null,
+    host: null,
     port: null,
     address: null,
-    client: peerAddress(request.socket.remoteAddress),
     id: newId(),
-    ...(error === undefined ? {} : { error }),
+    ...about,
   });
 }
 

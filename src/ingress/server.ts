@@ -15,8 +15,14 @@ import { type Exchange, type ExchangeOptions, exchange, type WhisperAnswer } fro
 import { classifyFailure, failureAnswer } from './failure.ts';
 import { HoldingConnector } from './hold.ts';
 import { MAX_HEADER_BYTES } from './limits.ts';
-import { beginRequest, type IngressObserver, noteFailure, observeRequests } from './observer.ts';
-import { logIngress, refuseUnreadable, type ScreenOptions, screen } from './screen.ts';
+import {
+  beginRequest,
+  type IngressObserver,
+  noteDenied,
+  noteFailure,
+  observeRequests,
+} from './observer.ts';
+import { logDenial, logIngress, refuseUnreadable, type ScreenOptions, screen } from './screen.ts';
 import { handleUpgrade, type UpgradeOptions } from './upgrade.ts';
 import type { UpstreamConnector } from './upstream.ts';
 
@@ -35,6 +41,9 @@ const SERVER_OPTIONS = {
 /** Connections at a time; session-manager needs a handful. */
 const CLIENTS = 512;
 const STRANGERS = 64;
+
+/** Why a connection is closed unheard. */
+const DROPPED = 'too_many_connections';
 
 export interface IngressOptions extends ScreenOptions {
   upstream: UpstreamConnector;
@@ -65,7 +74,12 @@ export function createIngress(options: IngressOptions): FastifyInstance {
       orDestroy(options.logger, refuseUnreadable(options, error, socket, unanswered), socket);
     },
     serverFactory: (listener) => {
-      const handle = limitPipelining(observeRequests(options.observer, listener), unanswered);
+      const observed = observeRequests(options.observer, listener);
+      const handle = limitPipelining(observed, unanswered, (dropped) => {
+        for (const request of dropped) noteDenied(request, DROPPED);
+        const [request] = dropped;
+        if (request) logIngress(options.log, request, DROPPED, null);
+      });
       // Without these two Node would itself say 100 or 417, and ask nobody who the client is.
       return createServer(SERVER_OPTIONS, handle)
         .on('checkContinue', (request, response) => {
@@ -77,7 +91,10 @@ export function createIngress(options: IngressOptions): FastifyInstance {
   });
   app.server.maxHeadersCount = 0;
   observeConnections(app.server, options.observer);
-  limitCrowd(app.server, options.clients, { known: CLIENTS, strangers: STRANGERS });
+  const limits = { known: CLIENTS, strangers: STRANGERS };
+  limitCrowd(app.server, options.clients, limits, (client, isKnown) => {
+    logDenial(options.log, isKnown ? DROPPED : 'client_not_allowed', { client });
+  });
   const upstream = new HoldingConnector(options.upstream, options.holdTimeout);
   addRelay(app, { ...options, upstream }, addScreen(app, options, expecting));
   addHandovers(app, { ...options, upstream, unanswered });

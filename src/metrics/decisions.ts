@@ -22,9 +22,9 @@ const DENIALS: Record<Exclude<Reason, 'foreign_redirect'>, Possible> = {
   non_public_address: { vias: CONNECTIONS },
   bad_target: { vias: EVERYTHING },
   sni_mismatch: { vias: ['connect'], list: 'allow' },
-  no_sni: { vias: ['connect', 'tls'], list: 'allow' },
+  no_sni: { vias: CONNECTIONS, list: 'allow' },
   upload_limit: { vias: CONNECTIONS, list: 'allow' },
-  too_many_connections: { vias: CONNECTIONS },
+  too_many_connections: { vias: EVERYTHING },
   dns_error: { vias: CONNECTIONS, list: 'allow' },
   connect_failed: { vias: CONNECTIONS, list: 'allow' },
   client_not_allowed: { vias: EVERYTHING },
@@ -35,6 +35,7 @@ const INGRESS_DENIALS: [Reason, readonly Via[]][] = [
   ['dns_error', ['connect', 'http']],
   ['bad_target', ['connect', 'http']],
   ['foreign_redirect', ['http']],
+  ['too_many_connections', ['http']],
 ];
 
 /**

@@ -1,4 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
+import type { Via } from '../log/decision-log.ts';
 import { classifyAddress } from '../policy/addresses.ts';
 import {
   decideAddresses,
@@ -100,9 +101,7 @@ const EXPLANATIONS: Record<Reason, Explain> = {
   upload_limit: ({ rule }, { policy }) => ({
     text: `more was to be sent on one connection than ${limitOf(rule, policy)} lets through; raise it if that was no upload`,
   }),
-  too_many_connections: () => ({
-    text: 'as many connections were open as EGRESS_MAX_CONNECTIONS lets through; raise it if whisper needs more',
-  }),
+  too_many_connections: ({ event, via }) => ({ text: tooMany(event, via) }),
   dns_error: ({ event, host, error }) => ({
     text:
       event === 'ingress'
@@ -126,6 +125,16 @@ const EXPLANATIONS: Record<Reason, Explain> = {
     text: 'whisper answered with a redirect to another place, which is never passed on',
   }),
 };
+
+function tooMany(event: TalliedGroup['event'], via: readonly Via[]): string {
+  if (event === 'ingress') {
+    return 'more connections than ingress takes at once, or more requests on one of them; they were closed without an answer';
+  }
+  if (via.length > 0 && via.every((each) => each === 'dns')) {
+    return 'more look-ups, or connections for them, than the name server takes at once; whoever asks tries again';
+  }
+  return 'as many connections were open as EGRESS_MAX_CONNECTIONS lets through; raise it if whisper needs more';
+}
 
 const MANY = 'many hosts, counted together';
 

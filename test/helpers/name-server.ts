@@ -18,6 +18,8 @@ export interface TestNameServer {
   lookups: Lookup[];
   /** Every line of the log. */
   lines: Record<string, unknown>[];
+  /** Who was not heard, since there was too much to do. */
+  dropped: (string | null)[];
   stop(): Promise<void>;
 }
 
@@ -30,6 +32,7 @@ export async function startNameServer(
 ): Promise<TestNameServer> {
   const lookups: Lookup[] = [];
   const lines: Record<string, unknown>[] = [];
+  const dropped: (string | null)[] = [];
   const server = new NameServer({
     address: PROXY,
     proxyNames: ['whisper-proxy'],
@@ -39,12 +42,13 @@ export async function startNameServer(
       return admit(lookup);
     },
     admitClient: async () => true,
+    onDrop: (client) => dropped.push(client),
     logger: createLogger('info', { write: (text) => lines.push(JSON.parse(text)) }),
   });
   const { port } = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, 'DNS_LISTEN');
   const stop = () => server.stop();
   cleanUp(stop);
-  return { port, lookups, lines, stop };
+  return { port, lookups, lines, dropped, stop };
 }
 
 /** A UDP socket that talks to a name server, and keeps its answers. */
