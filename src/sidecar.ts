@@ -6,6 +6,7 @@ import { DecisionEvents } from './admin/events.ts';
 import { readHealth } from './admin/health.ts';
 import type { AdminReaders } from './admin/readers.ts';
 import { createAdmin } from './admin/server.ts';
+import { StatusFeed } from './admin/status.ts';
 import { type Config, ConfigError } from './config/config.ts';
 import { formatListenAddress, type ListenAddress, type TcpAddress } from './config/values.ts';
 import { NameServer } from './dns/server.ts';
@@ -51,6 +52,8 @@ export interface SidecarOptions {
   readAgain?: () => Config;
 }
 
+/** How long the status page believes what was found out about the gate. */
+const GATE_MS = 30_000;
 const LOOPBACK: TcpAddress = { kind: 'tcp', host: '127.0.0.1', port: 0 };
 
 /** The whole proxy: its listeners, what they share, their beginning and their end. */
@@ -206,11 +209,19 @@ export class Sidecar {
     const listeners: Record<string, string> = {};
     const isEmbedded = config.upstream.kind === 'embedded';
     const clientLists = [this.#ingressClients, this.#trustedClients, this.#egressClients];
-    const parts = { upstream, isEmbedded, clientLists, rules: this.#rules, reload, listeners };
+    const isUngated = () => upstream.isUngated();
+    const rules = this.#rules;
+    const parts = { upstream, isUngated, isEmbedded, clientLists, rules, reload, listeners };
+    // The gate counts what it drops, and the status is read every second.
+    const oftenRead = { ...parts, isUngated: remember(isUngated, GATE_MS) };
     const readers: AdminReaders = {
       health: () => readHealth(parts),
       decisions: () => this.#recent.snapshot(),
       events: this.#events,
+      status: new StatusFeed(async () => ({
+        health: await readHealth(oftenRead),
+        ingress: this.#requests.activity(),
+      })),
     };
     await this.#openControl(reload, readers);
     const { token, listen } = config.admin;
@@ -347,4 +358,14 @@ export function formatAddresses(addresses: Addresses): Record<string, string> {
   return Object.fromEntries(
     Object.entries(addresses).map(([name, address]) => [name, formatListenAddress(address)]),
   );
+}
+
+/** Finds something out no more often than every so many milliseconds. */
+function remember<Value>(find: () => Promise<Value>, milliseconds: number): () => Promise<Value> {
+  let found: { value: Promise<Value>; at: number } | undefined;
+  return () => {
+    const now = performance.now();
+    if (found === undefined || now - found.at >= milliseconds) found = { value: find(), at: now };
+    return found.value;
+  };
 }

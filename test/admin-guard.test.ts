@@ -173,6 +173,45 @@ describe('ADMIN_TOKEN', () => {
     },
   );
 
+  test('a browser that opens the page without it gets a form, and what that is made of', async () => {
+    const admin = await startAdmin(env);
+    for (const path of ['/', '/?token=wrong']) {
+      const page = await ask(admin, request(`GET ${path}`, { Accept: 'text/html,*/*;q=0.8' }));
+      expect(page.status).toBe(401);
+      expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
+      expect(page.body).toContain('<input id="token" type="password"');
+      expect(page.body).not.toMatch(/token=.*wrong/);
+    }
+    for (const path of ['/login.js', '/page.css', '/parts.css']) {
+      expect((await ask(admin, request(`GET ${path}`))).status).toBe(200);
+    }
+    for (const path of ['/index.html', '/login', '/healthz', '/login.js?x', '/page.js']) {
+      const closed = await ask(admin, request(`GET ${path}`, { Accept: 'text/html' }));
+      expect(closed.status).toBe(401);
+      expect(JSON.parse(closed.body).error).toMatch(/^this needs ADMIN_TOKEN/);
+    }
+  });
+
+  test('the form gets a cookie for the token, and for nothing else', async () => {
+    const admin = await startAdmin(env);
+    const login = (fields: Record<string, string>) => ask(admin, request('GET /login', fields));
+    const { status, headers } = await login({ Authorization: `Bearer ${TOKEN}` });
+    expect(status).toBe(204);
+    expect(headers.get('set-cookie')).toMatch(
+      /^whisper-proxy=[0-9a-f]{64}; HttpOnly; SameSite=Strict; Path=\/$/,
+    );
+    for (const fields of [
+      {},
+      { Authorization: 'Bearer x' },
+      { Cookie: `whisper-proxy=${TOKEN}` },
+    ]) {
+      const refused = await login(fields);
+      expect([refused.status, refused.headers.get('set-cookie')]).toEqual([401, undefined]);
+    }
+    const elsewhere = { Authorization: `Bearer ${TOKEN}`, Origin: 'https://evil.example' };
+    expect((await login(elsewhere)).status).toBe(403);
+  });
+
   test.each<[string, string, Record<string, string>, number]>([
     ['as a Bearer token', '/healthz', { Authorization: `Bearer ${TOKEN}` }, 200],
     ['as a bearer token', '/healthz', { Authorization: `bearer ${TOKEN}` }, 200],

@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { findFaintTexts, hasNoBrowser, useBrowser } from './helpers/browser.ts';
+import { ask } from './helpers/ingress.ts';
 import { startProxy } from './helpers/proxy.ts';
 import {
   groupOf,
   LINE,
   pretend,
   request,
+  ruleOf,
   untilLive,
   untilShown,
   urlOf,
@@ -46,24 +48,28 @@ describe.skipIf(hasNoBrowser)(
         await page.keyboard.press(key);
         return focused();
       };
-      expect(await press('Tab')).toBe('Skip to the decisions');
+      expect(await press('Tab')).toBe('Skip to what whisper wants');
       await page.keyboard.press('Enter');
       expect(await press('Tab')).toBe('Denied');
       expect(await press('Tab')).toBe('All');
       expect(await press('Space')).toBe('All');
       expect(await page.getAttribute('[data-filter=all]', 'aria-pressed')).toBe('true');
+      expect(await press('Tab')).toMatch(/^\s*latest first/);
+      await page.keyboard.press('ArrowDown');
+      expect(await page.inputValue('#sort')).toBe('count');
+      expect(await press('Tab')).toBe('Search hosts, reasons and clients');
       expect(await press('Tab')).toBe(`Copy ${LINE}`);
       await request(proxy, 'newer.example:443');
       await page.getByRole('button', { name: '1 newer' }).waitFor();
       expect(await focused()).toBe(`Copy ${LINE}`);
-      expect(await page.locator('.group').count()).toBe(1);
+      expect(await page.locator('.unit').count()).toBe(1);
       expect(await press('Shift+Tab')).toBe('1 newer');
       await page.keyboard.press('Enter');
       await untilShown(page, 'newer.example:443');
       expect(await page.locator('#newer').isVisible()).toBe(false);
       // Once around, and out of the page.
       const seen = [];
-      for (let tab = 0; tab < 8; tab += 1) seen.push(await press('Tab'));
+      for (let tab = 0; tab < 16; tab += 1) seen.push(await press('Tab'));
       expect(seen).toContain(`Copy ${LINE}`);
       expect(seen).toContain('nothing');
     });
@@ -79,21 +85,21 @@ describe.skipIf(hasNoBrowser)(
         ]);
       const before = await kinds();
       await pretend(page, ({ groups, rules }) => {
-        groups.push(...HOSTILE.map((host) => groupOf(host, { rule: host })));
-        rules.push(
-          ...HOSTILE.map((label) => ({
-            list: 'allow' as const,
-            label,
-            used: 0,
-            last: null,
-            until: null,
-          })),
-        );
+        groups.push(...HOSTILE.map((host) => groupOf(host, { rule: host, client: host })));
+        groups.push(...HOSTILE.map((host) => groupOf(host, { domain: 'evil.example' })));
+        groups.push(...HOSTILE.map((host) => groupOf(host, { event: 'ingress', client: host })));
+        rules.push(...HOSTILE.map((label) => ruleOf(label)));
       });
-      const shown = await page.locator('.group .target').allTextContents();
-      expect(shown.slice(1)).toEqual(
-        HOSTILE.map((host) => (host.includes(':') ? `[${host}]:443` : `${host}:443`)),
+      await page.getByRole('button', { name: `Show all ${HOSTILE.length} names` }).click();
+      const shown = await page.locator('#units .unit > .name .target').allTextContents();
+      const targets = HOSTILE.map((host) => (host.includes(':') ? `[${host}]:443` : `${host}:443`));
+      expect(shown.toSorted()).toEqual(
+        [...targets, 'evil.example', '<img/src=x/onerror=document.title=0>:443'].toSorted(),
       );
+      expect(await page.locator('.names .target').allTextContents()).toEqual(targets);
+      await page.fill('#search', '<script>');
+      expect(await page.locator('#units .unit').count()).toBe(2);
+      await page.fill('#search', '');
       expect(await page.title()).toBe('whisper-proxy');
       expect((await kinds()).filter((kind) => ['IMG', 'SCRIPT'].includes(kind))).toEqual(
         before.filter((kind) => ['IMG', 'SCRIPT'].includes(kind)),
@@ -129,14 +135,16 @@ describe.skipIf(hasNoBrowser)(
         groups.push(groupOf('a.example', { decision: 'would_deny' }));
         groups.push(groupOf('b.example', { decision: 'allow', reason: null, remedy: null }));
         groups.push(groupOf('c.example', { remedy: { line: null, text: 'noise', noise: true } }));
-        rules.push({
-          list: 'allow',
-          label: 't',
-          used: 0,
-          last: null,
-          until: new Date().toISOString(),
-        });
+        groups.push(groupOf('d.example', { burst: true }), groupOf('x', { event: 'ingress' }));
+        groups.push(groupOf('e.example', { source: 'Hugging Face' }));
+        const time = new Date().toISOString();
+        rules.push(ruleOf('t', { until: time }), ruleOf('u', { since: '2026-01-01T00:00:00Z' }));
       });
+      await ask(`http://127.0.0.1:${proxy.ports.ingress}/`);
+      await page.locator('#requests .outcome').waitFor();
+      for (const fold of await page.locator('#folds summary').all()) {
+        if (await fold.isVisible()) await fold.click();
+      }
       await page.getByRole('button', { name: 'All', exact: true }).click();
       await untilShown(page, 'b.example');
       expect(await findFaintTexts(page)).toEqual([]);

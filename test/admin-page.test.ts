@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { hasNoBrowser, useBrowser } from './helpers/browser.ts';
+import { findFaintTexts, hasNoBrowser, useBrowser } from './helpers/browser.ts';
 import { startProxy } from './helpers/proxy.ts';
 import {
   groupOf,
   LINE,
   pretend,
   request,
+  ruleOf,
   untilLive,
   untilShown,
   urlOf,
@@ -22,9 +23,12 @@ describe.skipIf(hasNoBrowser)(
       const { page, faults, origins } = await open(urlOf(proxy));
       await untilLive(page);
       expect(await page.textContent('#mode')).toBe('report');
-      expect(await page.textContent('#whisper')).toMatch(/^down, \w+ \(http:\/\/127\.0\.0\.1:9\)$/);
+      expect(await page.textContent('#whisper')).toBe('whisper is down');
+      expect(await page.textContent('#whisper-more')).toMatch(
+        /^\w+ at http:\/\/127\.0\.0\.1:9\. Its clients get 50[24] until it listens again\.$/,
+      );
       expect(await page.textContent('#warnings')).toMatch(/^EGRESS_MODE=report/);
-      expect(await page.textContent('#decisions-note')).toMatch(/^Nothing has been denied since /);
+      expect(await page.textContent('#wanted-note')).toMatch(/^Nothing has been denied since /);
       expect(await page.textContent('#listeners')).toContain(`127.0.0.1:${proxy.port}`);
       expect(faults).toEqual([]);
       expect([...origins].filter((origin) => origin !== 'null')).toEqual([
@@ -42,16 +46,20 @@ describe.skipIf(hasNoBrowser)(
       await untilShown(page, 'huggingface.co:443', '2×');
       await request(proxy, '169.254.169.254:80');
       await untilShown(page, '169.254.169.254:80', 'closed under any rule');
-      const [newest, oldest] = await page.locator('.group').all();
-      expect(await newest?.locator('.line').isVisible()).toBe(false);
-      expect(await oldest?.locator('.line').textContent()).toBe(LINE);
-      expect(await oldest?.locator('.about').textContent()).toMatch(
+      const [newest, oldest] = await page.locator('.unit').all();
+      expect(await newest?.locator('.line').count()).toBe(0);
+      expect(await oldest?.locator('.line').allTextContents()).toEqual([
+        LINE,
+        'podman exec whisper-proxy whisper-proxy reload',
+        'podman exec whisper-proxy whisper-proxy allow huggingface.co --for 30m',
+      ]);
+      expect(await oldest?.locator('.why').textContent()).toMatch(
         /^not_allowed: .* · connect · first /,
       );
       const plot = page.getByRole('img', {
-        name: /^3 denied in the last hour, at most \d a minute$/,
+        name: /^3 denied and 0 let through in the last hour, at most \d a minute$/,
       });
-      expect(await plot.locator('rect').count()).toBeGreaterThan(0);
+      expect(await plot.locator('rect.deny').count()).toBeGreaterThan(0);
       await page.getByText('As a table').click();
       expect(await page.locator('#hour tbody td').first().textContent()).toMatch(/^[123]$/);
       expect(faults).toEqual([]);
@@ -72,20 +80,29 @@ describe.skipIf(hasNoBrowser)(
         const allowed = { decision: 'allow', reason: null, remedy: null, last } as const;
         groups.push(groupOf('origin.test', { ...allowed, rule: 'origin.test:9' }));
         const until = new Date(Date.now() + 1_800_000).toISOString();
-        rules.push({ list: 'allow', label: 'timed.example', used: 2, last, until });
+        rules.push(ruleOf('timed.example', { used: 2, last, until }));
+        const since = new Date(Date.now() - 9 * 86_400_000).toISOString();
+        rules.push(ruleOf('old.example', { since }), ruleOf('z.example', { list: 'deny', since }));
       });
       expect(await page.getByText('origin.test:443').count()).toBe(0);
       await page.getByRole('button', { name: 'All', exact: true }).click();
       await untilShown(page, 'origin.test:443', 'allowed');
       const rules = await page.locator('#rules tbody tr').allTextContents();
+      const since = String.raw`in force since (\d+ \w+, |\w+ \d+, )?\d\d:\d\d`;
+      const row = (text: string) => expect.stringMatching(new RegExp(`^${text}$`));
       expect(rules).toEqual([
-        'origin.test:9 unused0',
-        'unused.example unused0',
-        '127.0.0.1:9 unused0',
-        expect.stringMatching(/^x\.example deny1\d\d:\d\d:\d\d$/),
-        expect.stringMatching(/^timed\.example until \d\d:\d\d2\d\d:\d\d:\d\d$/),
+        row(`origin.test:90${since}`),
+        row(`unused.example0${since}`),
+        row(`127.0.0.1:90${since}`),
+        row(String.raw`x\.example deny1\d\d:\d\d:\d\d`),
+        row(String.raw`timed\.example until \d\d:\d\d2\d\d:\d\d:\d\d`),
+        row(`old.example unused for 9 days0${since}`),
+        // Nobody is to take out a deny rule because it was never needed.
+        row(`z.example deny0${since}`),
       ]);
-      expect(await page.textContent('#rules-note')).toMatch(/^3 of 5 not used since /);
+      expect(await page.textContent('#rules-note')).toMatch(
+        /^One allow rule has not been used for /,
+      );
     });
 
     test('copies the line', async () => {
@@ -116,7 +133,10 @@ describe.skipIf(hasNoBrowser)(
       const { page } = await open(urlOf(proxy));
       await untilShown(page, 'before.example:443');
       await proxy.stop();
-      await page.locator('#connection', { hasText: 'Disconnected since' }).waitFor();
+      await page.locator('#connection', { hasText: 'Disconnected.' }).waitFor();
+      expect(await page.getAttribute('#service', 'data-state')).toBe('unknown');
+      expect(await page.textContent('#whisper')).toBe('whisper: unknown');
+      expect(await page.textContent('#whisper-more')).toMatch(/^It was down at \d\d:\d\d:\d\d\.$/);
       await page.setViewportSize({ width: 360, height: 300 });
       for (const end of [0, 10_000]) {
         await page.evaluate((top) => scrollTo(0, top), end);
@@ -130,7 +150,7 @@ describe.skipIf(hasNoBrowser)(
       await untilShown(page, 'before.example:443');
       const again = await startProxy({ ADMIN_LISTEN: `127.0.0.1:${proxy.ports.admin}` });
       await untilLive(page);
-      expect(await page.locator('.group').count()).toBe(0);
+      expect(await page.locator('.unit').count()).toBe(0);
       await request(again, 'after.example:443');
       await untilShown(page, 'after.example:443');
     });
@@ -187,9 +207,43 @@ describe.skipIf(hasNoBrowser)(
       expect(faults).toEqual([]);
       await proxy.stop();
       await startProxy({ ADMIN_TOKEN: 'two', ADMIN_LISTEN: `127.0.0.1:${proxy.ports.admin}` });
-      await page.locator('#connection', { hasText: 'open this page once with /?token=' }).waitFor();
-      const { page: stranger } = await open(url);
-      expect(await stranger.textContent('body')).toContain('this needs ADMIN_TOKEN');
+      await page.locator('#connection', { hasText: 'The proxy wants its token.' }).waitFor();
+      await page.getByRole('button', { name: 'Log in again' }).click();
+      await page.getByLabel('ADMIN_TOKEN').waitFor();
+    });
+
+    test('asks for the token, and takes it', async () => {
+      const proxy = await startProxy({ ADMIN_TOKEN: 'a+b/c=' });
+      const url = urlOf(proxy);
+      const { page, faults } = await open(url);
+      const field = page.getByLabel('ADMIN_TOKEN');
+      const complains = (text: string) =>
+        page.getByRole('alert').filter({ hasText: text }).waitFor();
+      expect(await field.evaluate((each) => each === document.activeElement)).toBe(true);
+      for (const wrong of ['wrong', '“a+b/c=”', 'a+b/c']) {
+        await field.fill(wrong);
+        await page.keyboard.press('Enter');
+        await complains('This is not the token that the proxy has.');
+        await page.getByRole('alert').evaluate((each) => each.replaceChildren());
+      }
+      expect(await findFaintTexts(page)).toEqual([]);
+      await field.fill(' a+b/c= ');
+      await page.getByRole('button', { name: 'Log in' }).click();
+      await untilLive(page);
+      expect(page.url()).toBe(url);
+      await page.reload();
+      await untilLive(page);
+      // The browser itself tells of answers with status 401, and nothing else is wrong.
+      expect(faults.filter((fault) => !fault.includes('401'))).toEqual([]);
+    });
+
+    test('says so when the proxy has gone before the token comes', async () => {
+      const proxy = await startProxy({ ADMIN_TOKEN: 'one' });
+      const { page } = await open(urlOf(proxy));
+      await proxy.stop();
+      await page.getByLabel('ADMIN_TOKEN').fill('one');
+      await page.keyboard.press('Enter');
+      await page.getByRole('alert').filter({ hasText: 'does not answer' }).waitFor();
     });
 
     test('a name that was pointed here shows nothing', async () => {

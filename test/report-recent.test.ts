@@ -65,18 +65,37 @@ describe('the use of rules', () => {
     recent.decided(ALLOWED, null);
     recent.decided({ ...DENIED, reason: 'deny_rule', rule: 'evil.test', host: 'evil.test' }, null);
     const last = '2026-11-24T12:00:30.000Z';
+    const since = last;
     expect(recent.snapshot().rules).toEqual([
-      { list: 'allow', label: 'MODELS hf.co', used: 2, last, until: null },
-      { list: 'allow', label: 'MODELS unused.test', used: 0, last: null, until: null },
-      { list: 'deny', label: 'evil.test', used: 1, last, until: null },
+      { list: 'allow', label: 'MODELS hf.co', used: 2, last, until: null, since },
+      { list: 'allow', label: 'MODELS unused.test', used: 0, last: null, until: null, since },
+      { list: 'deny', label: 'evil.test', used: 1, last, until: null, since },
       {
         list: 'allow',
         label: 'timed later.test',
         used: 0,
         last: null,
         until: '2026-11-24T12:01:30.000Z',
+        since,
       },
     ]);
+  });
+
+  test('tells since when a rule is in force: a reload that keeps it changes nothing', () => {
+    const rules = new RulesInForce(policyOf(['hf.co', 'gone.test']));
+    const recent = new RecentDecisions(rules);
+    const sinces = () =>
+      Object.fromEntries(recent.snapshot().rules.map(({ label, since }) => [label, since]));
+    const [start, later] = ['2026-11-24T12:00:30.000Z', '2026-11-24T13:00:30.000Z'];
+    vi.setSystemTime(START + 3_600_000);
+    rules.replace(policyOf(['hf.co', 'new.test']));
+    expect(sinces()).toEqual({ 'MODELS hf.co': start, 'MODELS new.test': later });
+    vi.setSystemTime(START + 7_200_000);
+    rules.replace(policyOf(['hf.co', 'new.test', 'gone.test']));
+    expect(sinces()).toMatchObject({
+      'MODELS new.test': later,
+      'MODELS gone.test': '2026-11-24T14:00:30.000Z',
+    });
   });
 
   test.each([

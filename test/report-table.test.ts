@@ -37,8 +37,15 @@ test('a report for people', () => {
     group({ host: '/x', event: 'ingress', reason: 'client_not_allowed', port: null }),
   ];
   const rules = [
-    { list: 'allow', label: 'timed *.hf.co', used: 0, last: null, until: at(1800) } as const,
-    { list: 'allow', label: 'hf.co', used: 0, last: null, until: null } as const,
+    {
+      list: 'allow',
+      label: 'timed *.hf.co',
+      used: 0,
+      last: null,
+      until: at(1800),
+      since: at(0),
+    } as const,
+    { list: 'allow', label: 'hf.co', used: 0, last: null, until: null, since: at(0) } as const,
   ];
   const text = formatReport(report(groups, { rules }), PLAIN).replace(/(since \S+) \S+/, '$1 ZONE');
   expect(text).toBe(

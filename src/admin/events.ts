@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { IngressObserver, IngressRequest, RequestEnd } from '../ingress/observer.ts';
 import type { DecisionObserver, DecisionRecord } from '../log/decision-log.ts';
 import { LineBudget } from '../log/line-budget.ts';
+import type { StatusFeed } from './status.ts';
 
 interface Reader {
   response: ServerResponse;
@@ -64,9 +65,10 @@ export class DecisionEvents implements DecisionObserver, IngressObserver {
 
   /**
    * Takes a response for a reader, until one of the two goes away.
+   * @param status where its `status` and `tick` come from, if it wants them.
    * @returns false if there is no place for it.
    */
-  add(response: ServerResponse): boolean {
+  add(response: ServerResponse, status: StatusFeed | null = null): boolean {
     if (this.#closed || this.#readers.size >= READERS) return false;
     const reader: Reader = { response, skipped: 0, missed: 0 };
     this.#readers.add(reader);
@@ -77,6 +79,12 @@ export class DecisionEvents implements DecisionObserver, IngressObserver {
     });
     // Without a first byte the reader would not know that it is heard.
     response.write(': decisions\n\n');
+    if (status !== null) {
+      const unsubscribe = status.subscribe((event, json) => {
+        if (hasRoom(reader)) response.write(frame(event, json));
+      });
+      response.once('close', unsubscribe);
+    }
     return true;
   }
 
@@ -110,10 +118,14 @@ export class DecisionEvents implements DecisionObserver, IngressObserver {
   }
 }
 
-/** Adds `GET /events`; without HEAD, which would have no end. */
-export function addEvents(app: FastifyInstance, events: DecisionEvents): void {
-  app.get('/events', { exposeHeadRoute: false }, async (_request, reply) => {
-    if (events.add(reply.raw)) return reply.hijack();
+/**
+ * Adds `GET /events`; without HEAD, which would have no end. With `?status`, the status is pushed as
+ * well: see `StatusFeed`.
+ */
+export function addEvents(app: FastifyInstance, events: DecisionEvents, status: StatusFeed): void {
+  app.get('/events', { exposeHeadRoute: false }, async ({ query }, reply) => {
+    const wantsStatus = Object.hasOwn(query as object, 'status');
+    if (events.add(reply.raw, wantsStatus ? status : null)) return reply.hijack();
     reply.header('Retry-After', '5');
     return reply.code(503).send({ error: `no more than ${READERS} can read at once` });
   });
@@ -130,5 +142,9 @@ function tellSkipped(reader: Reader): void {
 }
 
 function format(event: string, data: object): string {
-  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+  return frame(event, JSON.stringify(data));
+}
+
+function frame(event: string, json: string): string {
+  return `event: ${event}\ndata: ${json}\n\n`;
 }

@@ -30,6 +30,8 @@ export interface Health {
 /** What health is read from. */
 export interface HealthParts {
   upstream: UpstreamConnector;
+  /** Whether whisper can be reached around its gate. */
+  isUngated: () => Promise<boolean>;
   /** It is the stand-in, which needs no gate. */
   isEmbedded: boolean;
   /** Their names are looked up, so that one that does not exist shows before its client comes. */
@@ -51,7 +53,7 @@ export async function readHealth(parts: HealthParts): Promise<Health> {
   const { upstream, clientLists, rules, reload, listeners } = parts;
   const [state, isUngated] = await Promise.all([
     upstream.probe(),
-    upstream.isUngated(),
+    parts.isUngated(),
     ...clientLists.map((list) => list.refresh(REFRESH_LIMIT_MS)),
   ]);
   const { mode } = rules.policy;

@@ -9,11 +9,15 @@ const FILES = [
   'parts.css',
   'page.js',
   'live.js',
-  'decisions.js',
+  'service.js',
+  'wanted.js',
+  'units.js',
   'row.js',
+  'copy.js',
   'rules.js',
   'plot.js',
   'dom.js',
+  'login.js',
 ];
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
@@ -29,4 +33,9 @@ export function servePage(app: FastifyInstance): void {
     const path = name === 'index.html' ? '/' : `/${name}`;
     app.get(path, async (_request, reply) => reply.type(type).send(body));
   }
+}
+
+/** The form that asks for the token, as HTML. */
+export function readLoginForm(): Buffer {
+  return readFileSync(new URL('login.html', FOLDER));
 }

@@ -2,7 +2,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import type { Metrics } from '../metrics/metrics.ts';
 import { guard, SECURITY_HEADERS } from './guard.ts';
 import { addMetrics } from './metrics.ts';
-import { servePage } from './page.ts';
+import { readLoginForm, servePage } from './page.ts';
 import { type AdminReaders, addReaders } from './readers.ts';
 import { requireToken } from './token.ts';
 
@@ -34,7 +34,7 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   // Node shows no more than 1000 fields otherwise, and a second Host may be behind them.
   app.server.maxHeadersCount = 0;
   guard(app);
-  if (token !== null) requireToken(app, token);
+  if (token !== null) requireToken(app, token, readLoginForm());
   servePage(app);
   addReaders(app, options);
   addMetrics(app, metrics);

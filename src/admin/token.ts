@@ -1,27 +1,46 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 const COOKIE = 'whisper-proxy';
+/** What the form for the token is made of; there is nothing secret in it. */
+const OPEN_PATHS: ReadonlySet<string> = new Set(['/login.js', '/page.css', '/parts.css']);
+/** Where the form sends the token, as a Bearer token, for a cookie. */
+const LOGIN_PATH = '/login';
 
 /**
- * Lets in only who knows ADMIN_TOKEN: as a Bearer token, or once as `/?token=`, which the browser
- * gets a cookie for and is sent on, so that it stands in no address bar and no history.
+ * Lets in only who knows ADMIN_TOKEN: as a Bearer token, or by a cookie that a browser gets for it.
+ * Someone who opens the page without one gets a form that asks for the token; `/?token=` works as well,
+ * and is sent on, so that the token stands in no address bar and no history.
+ * @param form the HTML of that form.
  */
-export function requireToken(app: FastifyInstance, token: string): void {
+export function requireToken(app: FastifyInstance, token: string, form: Buffer): void {
   const pass = passFor(token);
+  // No Secure: there is no TLS here, and browsers would drop it.
+  const setCookie = `${COOKIE}=${pass}; HttpOnly; SameSite=Strict; Path=/`;
   app.addHook('onRequest', async (request, reply) => {
     const given = tokenInUrl(request);
     if (given !== null && isEqual(given, token)) {
-      // No Secure: there is no TLS here, and browsers would drop it.
-      const cookie = `${COOKIE}=${pass}; HttpOnly; SameSite=Strict; Path=/`;
-      return reply.code(303).headers({ 'Set-Cookie': cookie, Location: '/' }).send();
+      return reply.code(303).headers({ 'Set-Cookie': setCookie, Location: '/' }).send();
     }
     const { authorization, cookie } = request.headers;
-    if (given === null && (isBearer(authorization, token) || isEqual(passIn(cookie), pass))) return;
-    return reply.code(401).header('WWW-Authenticate', 'Bearer').send({
-      error: 'this needs ADMIN_TOKEN, as a Bearer token, or in a browser once as /?token=…',
-    });
+    const hasToken = given === null && isBearer(authorization, token);
+    if (hasToken && request.url === LOGIN_PATH) {
+      return reply.code(204).header('Set-Cookie', setCookie).send();
+    }
+    if (hasToken || (given === null && isEqual(passIn(cookie), pass))) return;
+    if (OPEN_PATHS.has(request.url)) return;
+    return refuse(request, reply, form);
   });
+}
+
+function refuse({ url, headers }: FastifyRequest, reply: FastifyReply, form: Buffer): FastifyReply {
+  reply.code(401).header('WWW-Authenticate', 'Bearer');
+  const isPage = /^\/(?:\?|$)/.test(url) && headers.accept?.includes('text/html') === true;
+  return isPage
+    ? reply.type('text/html; charset=utf-8').send(form)
+    : reply.send({
+        error: 'this needs ADMIN_TOKEN, as a Bearer token, or in a browser once as /?token=…',
+      });
 }
 
 /** What the cookie has. Other ports of this host get to see it, so it is not the token itself. */

@@ -16,6 +16,8 @@ export interface FailureGroup {
   /** The last of them that had one: the error's code; who asked. */
   error: string | null;
   client: string | null;
+  /** What it means, and where to look, as a sentence without its first capital and its final stop. */
+  text: string;
 }
 
 /** A failure as it is tallied; a line of the log may stand for several. */
@@ -47,7 +49,9 @@ export class FailureTally {
     const key = `${reason} ${status}`;
     const group = this.#groups.get(key);
     if (group === undefined) {
-      this.#groups.set(key, { reason, status, count, first: time, last: time, error, client });
+      const text = EXPLANATIONS[reason];
+      const times = { first: time, last: time };
+      this.#groups.set(key, { reason, status, count, ...times, error, client, text });
       return;
     }
     group.count += count;
@@ -75,11 +79,6 @@ const EXPLANATIONS: Record<FailureReason, string> = {
   http_protocol_error: "whisper's answer was malformed, or its header too long",
 };
 
-/** What a failure means, and where to look, as a sentence without its first capital and its stop. */
-export function explainFailure(reason: FailureReason): string {
-  return EXPLANATIONS[reason];
-}
-
 /**
  * How ingress failed, as lines for people; none if it did not.
  * @param whisper how whisper is now, where that is known.
@@ -91,12 +90,12 @@ export function formatFailures(
 ): string[] {
   const isDown = whisper?.state === 'down';
   if (failures.length === 0 && !isDown) return [];
-  const lines = failures.map(({ reason, status, count, last, error, client }) => {
+  const lines = failures.map(({ reason, status, count, last, error, client, text }) => {
     const what = status === 'cut_off' ? 'ingress cut off its answer' : `ingress answered ${status}`;
     const often = count === 1 ? 'once' : `${count} times`;
     const code = error === null ? '' : ` (${error})`;
     const who = client === null ? '' : ` to ${client}`;
-    return `${what} ${often}, last at ${formatTime(last, look.now)}${who}: ${reason}${code}: ${explainFailure(reason)}`;
+    return `${what} ${often}, last at ${formatTime(last, look.now)}${who}: ${reason}${code}: ${text}`;
   });
   return [[...lines, ...describeNow(whisper)].flatMap((line) => wrap(line, look)).join('\n')];
 }

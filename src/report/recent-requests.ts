@@ -10,8 +10,8 @@ export interface RequestSummary {
   status: Outcome | null;
   /** ISO 8601. */
   started: string;
-  /** null: it runs. */
-  duration_ms: number | null;
+  /** So far, while it runs. */
+  duration_ms: number;
   bytes_in: number;
   bytes_out: number;
   /** What failed, where whisper's answer did not reach the client whole. */
@@ -70,7 +70,7 @@ export class RecentRequests implements IngressObserver {
   /** All of it as it is now. */
   activity(): IngressActivity {
     const durations = this.#ended.flatMap(({ status, reason, duration_ms }) =>
-      typeof status === 'number' && reason === null && duration_ms !== null ? [duration_ms] : [],
+      typeof status === 'number' && reason === null ? [duration_ms] : [],
     );
     return {
       in_flight: this.#running.size,
@@ -85,7 +85,8 @@ export class RecentRequests implements IngressObserver {
 
 function summarizeRunning(request: IngressRequest): RequestSummary {
   const { in: bytes_in, out: bytes_out } = request.bytes();
-  const running = { status: null, duration_ms: null, reason: null, error: null };
+  const duration_ms = Math.max(0, Date.now() - request.started);
+  const running = { status: null, duration_ms, reason: null, error: null };
   return { ...summarize(request), ...running, bytes_in, bytes_out };
 }
 

@@ -1,10 +1,13 @@
 import type { RulesInForce } from '../live/rules-in-force.ts';
 import type { DecisionObserver, DecisionRecord, EndTotals } from '../log/decision-log.ts';
+import { findBursts } from './bursts.ts';
+import { allowCommand, RELOAD_COMMAND } from './commands.ts';
+import { domainOf, modelSourceOf } from './domains.ts';
 import type { FailureGroup } from './failures.ts';
 import { Minutes } from './minutes.ts';
 import { remedyFor, takenGroups } from './remedies.ts';
 import { RuleUses } from './rule-uses.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { DecisionGroup, ShownGroup, Snapshot } from './snapshot.ts';
 import { Tally } from './tally.ts';
 
 /**
@@ -44,10 +47,27 @@ export class RecentDecisions implements DecisionObserver {
       config: hash,
       mode: policy.mode,
       denies_all: policy.invalid === true,
-      groups: this.#tally.groups().map((group) => ({ ...group, remedy: remedyFor(group, known) })),
+      groups: showGroups(
+        this.#tally.groups().map((group) => ({ ...group, remedy: remedyFor(group, known) })),
+      ),
       rules: this.#uses.list(),
       minutes: this.#minutes.last(Date.now()),
       failures: this.#failures(),
+      reload: RELOAD_COMMAND,
     };
   }
+}
+
+function showGroups(groups: readonly DecisionGroup[]): ShownGroup[] {
+  const parts = groups.map((group) => {
+    const source = modelSourceOf(group.host);
+    return { ...group, domain: domainOf(group.host), source, isKnown: source !== null };
+  });
+  const bursts = findBursts(parts.filter(({ remedy }) => !remedy?.noise));
+  return parts.map((part) => {
+    const { isKnown: _, ...group } = part;
+    const line = group.remedy?.line ?? null;
+    const command = line === null ? null : allowCommand(line);
+    return { ...group, burst: bursts.has(part), command };
+  });
 }

@@ -1,4 +1,5 @@
 import { textOf } from '../policy/remedy.ts';
+import { RELOAD_COMMAND } from './commands.ts';
 import { type FailureGroup, formatFailures, type WhisperState } from './failures.ts';
 import { type Look, wrap } from './look.ts';
 import type { DecisionGroup, RuleUse } from './snapshot.ts';
@@ -23,11 +24,9 @@ export interface Report {
   whisper: WhisperState | null;
 }
 
-const INVALID =
-  'the configuration is invalid, so egress denies everything: "whisper-proxy health" lists the faults; mend them, then: podman exec whisper-proxy whisper-proxy reload';
+const INVALID = `the configuration is invalid, so egress denies everything: "whisper-proxy health" lists the faults; mend them, then: ${RELOAD_COMMAND}`;
 
-const APPLY =
-  'Put such a line into whisper-proxy.env, then: podman exec whisper-proxy whisper-proxy reload';
+const APPLY = `Put such a line into whisper-proxy.env, then: ${RELOAD_COMMAND}`;
 
 /** A report for people, with its final newline. */
 export function formatReport(report: Report, look: Look): string {

@@ -1,6 +1,7 @@
 import type { RulesInForce } from '../live/rules-in-force.ts';
 import type { DecisionRecord } from '../log/decision-log.ts';
 import { classifyAddress } from '../policy/addresses.ts';
+import type { Policy } from '../policy/decide.ts';
 import { findAddressRule, type List } from '../policy/rules.ts';
 import type { RuleUse } from './snapshot.ts';
 
@@ -8,9 +9,13 @@ import type { RuleUse } from './snapshot.ts';
 export class RuleUses {
   readonly #rules: RulesInForce;
   readonly #uses = new Map<string, { used: number; last: string }>();
+  /** When the rules now in force were first seen to be so. */
+  #since: ReadonlyMap<string, string> = new Map();
+  #seen: Policy | undefined;
 
   constructor(rules: RulesInForce) {
     this.#rules = rules;
+    this.#notice();
   }
 
   /**
@@ -20,6 +25,7 @@ export class RuleUses {
    * @param time ISO 8601.
    */
   count(record: DecisionRecord, isRevoked: boolean, time: string): void {
+    this.#notice();
     if (isRevoked) return;
     if (record.rule !== null) {
       this.#use(record.reason === 'deny_rule' ? 'deny' : 'allow', record.rule, time);
@@ -33,6 +39,7 @@ export class RuleUses {
 
   /** Every rule in force, in the order of the configuration, then those that are allowed for a time. */
   list(): RuleUse[] {
+    this.#notice();
     const { policy, timed } = this.#rules;
     const ends = new Map(timed.map(({ rule, until }) => [rule, until]));
     const isTimed = (rule: (typeof policy.allow)[number]) => ends.has(rule);
@@ -46,8 +53,19 @@ export class RuleUses {
         used: use?.used ?? 0,
         last: use?.last ?? null,
         until: until === undefined ? null : new Date(until).toISOString(),
+        since: this.#since.get(keyOf(rule.list, rule.label)) ?? new Date().toISOString(),
       };
     });
+  }
+
+  /** A rule that stays in a reload has been in force all the while. */
+  #notice(): void {
+    const { policy } = this.#rules;
+    if (policy === this.#seen) return;
+    this.#seen = policy;
+    const now = new Date().toISOString();
+    const keys = [...policy.allow, ...policy.deny].map(({ list, label }) => keyOf(list, label));
+    this.#since = new Map(keys.map((key) => [key, this.#since.get(key) ?? now]));
   }
 
   #use(list: List, label: string, time: string): void {

@@ -42,6 +42,18 @@ export interface DecisionGroup extends TalliedGroup {
   remedy: Remedy | null;
 }
 
+/** A group with what the status page needs to put it in its place. */
+export interface ShownGroup extends DecisionGroup {
+  /** The registrable domain of the host; null: it has none. */
+  domain: string | null;
+  /** Whose host it is, where models or packages are known to come from there. */
+  source: string | null;
+  /** One of many names that came together, none of them asked for more often than the others. */
+  burst: boolean;
+  /** The command that allows for half an hour what `remedy.line` allows for good. */
+  command: string | null;
+}
+
 /** How often a rule has decided since the program's start. */
 export interface RuleUse {
   list: List;
@@ -50,6 +62,8 @@ export interface RuleUse {
   last: string | null;
   /** When it ends, if it is allowed for a time. */
   until: string | null;
+  /** When it was first seen in force. */
+  since: string;
 }
 
 /** How much was decided about egress in one minute, look-ups included. */
@@ -72,11 +86,13 @@ export interface Snapshot {
   /** The configuration was invalid at the start, and egress denies everything until it is mended. */
   denies_all: boolean;
   /** The last in time first. */
-  groups: DecisionGroup[];
+  groups: ShownGroup[];
   /** In the order of the configuration, then those that are allowed for a time. */
   rules: RuleUse[];
   /** The last sixty, the oldest first. */
   minutes: Minute[];
   /** How whisper has failed at ingress, the last in time first. */
   failures: FailureGroup[];
+  /** Puts a changed env file into force. */
+  reload: string;
 }

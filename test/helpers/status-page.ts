@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core';
-import type { DecisionGroup, Snapshot } from '../../src/report/snapshot.ts';
+import type { RuleUse, ShownGroup, Snapshot } from '../../src/report/snapshot.ts';
 import type { TestProxy } from './proxy.ts';
 import { ask, connectTo } from './raw-client.ts';
 
@@ -21,9 +21,9 @@ export async function untilLive(page: Page): Promise<void> {
   await page.locator('#connection[data-state=live]').waitFor();
 }
 
-/** Waits for the group of a target, and for a text in it. */
+/** Waits for the row of a target, and for a text in it. */
 export async function untilShown(page: Page, target: string, text = ''): Promise<void> {
-  await page.locator('.group', { hasText: target }).filter({ hasText: text }).waitFor();
+  await page.locator('#units > .unit', { hasText: target }).filter({ hasText: text }).waitFor();
 }
 
 /** Has the page show what the proxy did not say. */
@@ -39,7 +39,7 @@ export async function pretend(page: Page, change: (snapshot: Snapshot) => void):
 }
 
 /** A denial. */
-export function groupOf(host: string, change: Partial<DecisionGroup> = {}): DecisionGroup {
+export function groupOf(host: string, change: Partial<ShownGroup> = {}): ShownGroup {
   const time = new Date().toISOString();
   return {
     event: 'egress',
@@ -56,7 +56,17 @@ export function groupOf(host: string, change: Partial<DecisionGroup> = {}): Deci
     error: null,
     client: null,
     final: false,
+    domain: null,
+    source: null,
+    burst: false,
+    command: `podman exec whisper-proxy whisper-proxy allow ${host} --for 30m`,
     remedy: { line: `EGRESS_ALLOW=${host}`, text: 'no allow rule covers it', noise: false },
     ...change,
   };
+}
+
+/** An allow rule that was never used. */
+export function ruleOf(label: string, change: Partial<RuleUse> = {}): RuleUse {
+  const since = new Date().toISOString();
+  return { list: 'allow', label, used: 0, last: null, until: null, since, ...change };
 }

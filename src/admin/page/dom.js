@@ -102,3 +102,34 @@ export function formatTime(iso, to = 'second') {
 export function formatCount(number) {
   return number.toLocaleString();
 }
+
+/**
+ * A number of bytes, in powers of 1000, as short as it can be read.
+ * @param {number} bytes
+ */
+export function formatBytes(bytes) {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let [value, unit] = [bytes, 0];
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1_000;
+    unit += 1;
+  }
+  const digits = unit > 0 && value < 9.95 ? 1 : 0;
+  return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
+/**
+ * A duration, as short as it can be read.
+ * @param {number | null} milliseconds
+ */
+export function formatDuration(milliseconds) {
+  if (milliseconds === null) return '–';
+  if (milliseconds < 999.5) return `${Math.round(milliseconds)} ms`;
+  const seconds = milliseconds / 1_000;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  const [minutes, rest] = [Math.floor(whole / 60), whole % 60];
+  if (minutes < 60) return `${minutes} min ${rest} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

@@ -1,50 +1,78 @@
-import { create, formatCount, setText, setTime } from './dom.js';
+import { Copy } from './copy.js';
+import { create, formatCount, formatTime, setText, setTime } from './dom.js';
 
-/** @import { DecisionGroup } from '../../report/snapshot.ts' */
+/** @import { ShownGroup } from '../../report/snapshot.ts' */
+/** @import { Unit } from './units.js' */
 
 const DECISIONS = { deny: 'denied', would_deny: 'would deny', allow: 'allowed' };
-const COPIED_MS = 2_000;
+const FEW = 3;
 
-/** What one group of decisions looks like; the element stays while its counts go up. */
+/** What one unit looks like; the element stays while its counts go up. */
 export class Row {
-  element = create('li', 'group');
-  #decision = create('span', 'decision');
+  element = create('li', 'unit');
   #target = create('bdi', 'target');
+  #source = create('span', 'tag source');
+  #decision = create('span', 'decision');
   #count = create('span', 'count');
   #last = create('time', 'last');
-  #why = create('span', 'why');
-  #first = create('time');
-  #since = create('span', 'since', ' · first ', this.#first);
-  #line = create('code', 'line');
-  #copy = create('button', 'copy', 'Copy');
-  #remedy = create('div', 'remedy', this.#line, this.#copy);
+  #why = create('p', 'why');
+  #names = create('ul', 'names');
+  #more = create('button', 'quiet');
+  #todo = create('div', 'todo');
   #counted = 0;
+  #showsAll = false;
+  #drawn = '';
+  /** @type {Map<string, Copy>} */
+  #copies = new Map();
+  #say;
+  #isBrief;
+  /** @type {Unit | undefined} */
+  #unit;
+  #reload = '';
 
-  /** @param {(text: string) => void} say tells who cannot see it. */
-  constructor(say) {
-    this.#copy.type = 'button';
-    this.#copy.onclick = () => this.#copyLine(say);
-    const about = create('p', 'about', this.#why, this.#since);
-    const head = [this.#decision, this.#target, this.#count, this.#last];
-    this.element.append(...head, about, this.#remedy);
+  /**
+   * @param {(text: string) => void} say tells who cannot see it.
+   * @param {boolean} isBrief it shows no more than the line to copy
+   */
+  constructor(say, isBrief) {
+    this.#say = say;
+    this.#isBrief = isBrief;
+    this.element.classList.toggle('brief', isBrief);
+    this.#more.type = 'button';
+    this.#more.onclick = () => {
+      this.#showsAll = !this.#showsAll;
+      if (this.#unit) this.update(this.#unit, this.#reload);
+    };
+    const name = create('span', 'name', this.#target, ' ', this.#source);
+    const head = [this.#decision, name, this.#count, this.#last];
+    this.element.append(...head, this.#why, this.#names, this.#more, this.#todo);
   }
 
-  /** @param {DecisionGroup} group */
-  update(group) {
-    const { decision, count } = group;
-    const line = group.remedy?.line ?? null;
+  /**
+   * @param {Unit} unit
+   * @param {string} reload the command that puts a changed env file into force
+   */
+  update(unit, reload) {
+    this.#unit = unit;
+    this.#reload = reload;
+    const { groups, name, count, last } = unit;
+    const [newest] = groups;
+    const only = groups.length === 1 ? newest : undefined;
+    const decision = groups.some((group) => group.decision === 'deny')
+      ? 'deny'
+      : (newest?.decision ?? 'deny');
     this.element.dataset.decision = decision;
-    this.element.dataset.noise = String(group.remedy?.noise ?? false);
     setText(this.#decision, DECISIONS[decision]);
-    setText(this.#target, formatTarget(group));
-    setText(this.#why, formatWhy(group));
+    setText(this.#target, only ? formatTarget(only) : (name ?? 'no single host'));
+    const source = groups.find((group) => group.source !== null)?.source ?? null;
+    this.#source.hidden = source === null;
+    setText(this.#source, source ?? '');
     setText(this.#count, `${formatCount(count)}×`);
-    setTime(this.#last, group.last);
-    setTime(this.#first, group.first);
-    this.#since.hidden = count === 1;
-    this.#remedy.hidden = line === null;
-    setText(this.#line, line ?? '');
-    this.#copy.setAttribute('aria-label', `Copy ${line}`);
+    setTime(this.#last, last);
+    this.#why.hidden = this.#isBrief;
+    setText(this.#why, formatWhy(unit));
+    this.#showNames(groups);
+    this.#showTodo(groups, reload);
     if (this.#counted !== 0 && count !== this.#counted) this.highlight();
     this.#counted = count;
   }
@@ -54,41 +82,97 @@ export class Row {
     this.element.onanimationend = () => this.element.classList.remove('fresh');
   }
 
-  /** @param {(text: string) => void} say */
-  async #copyLine(say) {
-    try {
-      // Beyond localhost and without TLS there is no clipboard.
-      await navigator.clipboard.writeText(this.#line.textContent ?? '');
-      this.#answer('Copied');
-      say('Copied');
-    } catch {
-      getSelection()?.selectAllChildren(this.#line);
-      this.#answer('Selected');
-      say('The line is selected; copy it with the keyboard');
+  /** @param {readonly ShownGroup[]} groups */
+  #showNames(groups) {
+    const shown = groups.length === 1 ? [] : this.#showsAll ? groups : groups.slice(0, FEW);
+    this.#names.hidden = shown.length === 0;
+    this.#names.replaceChildren(...shown.map(createName));
+    this.#more.hidden = groups.length <= FEW;
+    const all = `Show all ${formatCount(groups.length)} names`;
+    setText(this.#more, this.#showsAll ? 'Show fewer names' : all);
+  }
+
+  /**
+   * @param {readonly ShownGroup[]} groups
+   * @param {string} reload
+   */
+  #showTodo(groups, reload) {
+    /** @type {Map<string, string>} */
+    const lines = new Map();
+    for (const { remedy, command } of groups) {
+      if (remedy !== null && remedy.line !== null) lines.set(remedy.line, command ?? '');
     }
+    // Nobody wants any three lines out of hundreds.
+    const shown = lines.size <= FEW || this.#showsAll ? [...lines] : [];
+    const wanted = JSON.stringify([shown, reload]);
+    if (wanted === this.#drawn) return;
+    this.#drawn = wanted;
+    this.#todo.hidden = shown.length === 0;
+    const labels = ['to allow it', 'or'];
+    const parts = shown.map(([line], index) => this.#createStep(labels[index] ?? '', line));
+    if (!this.#isBrief && shown.length > 0) {
+      parts.push(this.#createStep('then', reload));
+      const commands = shown.map(([, command]) => command).filter((command) => command !== '');
+      const half = ['or for 30 min', 'or'];
+      parts.push(...commands.map((each, index) => this.#createStep(half[index] ?? '', each)));
+    }
+    this.#todo.replaceChildren(...parts);
+  }
+
+  /**
+   * @param {string} label
+   * @param {string} text
+   */
+  #createStep(label, text) {
+    return create('div', 'do', create('span', 'label', label), this.#copyOf(text));
   }
 
   /** @param {string} text */
-  #answer(text) {
-    setText(this.#copy, text);
-    setTimeout(() => setText(this.#copy, 'Copy'), COPIED_MS);
+  #copyOf(text) {
+    const copy = this.#copies.get(text) ?? new Copy(this.#say);
+    this.#copies.set(text, copy);
+    copy.set(text);
+    return copy.element;
   }
 }
 
-/** @param {DecisionGroup} group */
-function formatTarget({ host, port }) {
+/** @param {ShownGroup} group */
+function createName(group) {
+  const { reason, rule, count, last, via } = group;
+  const about = [reason ?? rule, via.join(', ')].filter((part) => part !== null && part !== '');
+  return create(
+    'li',
+    '',
+    create('bdi', 'target', formatTarget(group)),
+    create('span', 'note', about.join(' · ')),
+    create('span', 'count', `${formatCount(count)}×`),
+    create('span', 'last', formatTime(last)),
+  );
+}
+
+/** @param {ShownGroup} group */
+export function formatTarget({ host, port }) {
   if (host === null) return 'no single host';
   if (port === null) return host;
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** @param {DecisionGroup} group */
-function formatWhy({ event, reason, rule, via, remedy }) {
-  const parts = [
-    reason === null || remedy === null ? reason : `${reason}: ${remedy.text}`,
-    rule === null ? null : `rule ${rule}`,
-    via.join(', '),
-    event === 'ingress' ? 'at ingress' : null,
-  ];
-  return parts.filter((part) => part !== null).join(' · ');
+/** @param {Unit} unit */
+function formatWhy({ groups, count, first }) {
+  const reasons = groups.map(({ reason, rule, remedy }) => {
+    if (reason === null) return rule === null ? null : `rule ${rule}`;
+    const why = remedy === null ? reason : `${reason}: ${remedy.text}`;
+    return rule === null ? why : `${why} · rule ${rule}`;
+  });
+  const different = [...new Set(reasons)].filter((part) => part !== null);
+  const [only] = groups;
+  const ways = groups.length === 1 && only !== undefined ? [only.via.join(', ')] : [];
+  const shown = different.slice(0, FEW);
+  const more = different.length - shown.length;
+  return [
+    ...shown,
+    ...(more > 0 ? [`and ${more} more reasons`] : []),
+    ...ways.filter((way) => way !== ''),
+    ...(count === 1 ? [] : [`first ${formatTime(first)}`]),
+  ].join(' · ');
 }
