@@ -205,7 +205,7 @@ export class Sidecar {
       config.ingress.listen,
       'INGRESS_LISTEN',
     );
-    const { reload, ...egress } = await this.#openEgress();
+    const { reload, isForbidden, ...egress } = await this.#openEgress();
     const listeners: Record<string, string> = {};
     const isEmbedded = config.upstream.kind === 'embedded';
     const clientLists = [this.#ingressClients, this.#trustedClients, this.#egressClients];
@@ -223,7 +223,7 @@ export class Sidecar {
         ingress: this.#requests.activity(),
       })),
     };
-    await this.#openControl(reload, readers);
+    await this.#openControl(reload, isForbidden, readers);
     const { token, listen } = config.admin;
     const app = createAdmin({ ...readers, token, metrics: this.#metrics });
     const admin = await this.#open(await this.#app(app), listen, 'ADMIN_LISTEN');
@@ -260,7 +260,9 @@ export class Sidecar {
   }
 
   /** Opens every way in to egress. */
-  async #openEgress(): Promise<Omit<Addresses, 'ingress' | 'admin'> & { reload: Reload }> {
+  async #openEgress(): Promise<
+    Omit<Addresses, 'ingress' | 'admin'> & { reload: Reload; isForbidden: IsForbidden }
+  > {
     const { egress } = this.#config;
     const log = this.#log;
     const logger = this.#logger;
@@ -292,13 +294,24 @@ export class Sidecar {
       logger,
     });
     this.#reload = reload;
-    return { egress: egress.listen, ...addresses, reload };
+    const { isForbidden } = admissions;
+    return { egress: egress.listen, ...addresses, reload, isForbidden };
   }
 
-  async #openControl(reload: Reload, readers: AdminReaders): Promise<void> {
+  async #openControl(
+    reload: Reload,
+    isForbidden: IsForbidden,
+    readers: AdminReaders,
+  ): Promise<void> {
     const { controlSocket } = this.#config;
     if (controlSocket === null) return;
-    this.#timed = new TimedAllows(this.#rules, this.#logger, () => reload.reconsider());
+    this.#timed = new TimedAllows({
+      rules: this.#rules,
+      logger: this.#logger,
+      resolve: this.#resolve,
+      isForbidden,
+      onEnd: () => reload.reconsider(),
+    });
     const server = await this.#app(
       createControl({ timed: this.#timed, reload: () => this.reload(), readers }),
     );

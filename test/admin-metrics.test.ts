@@ -128,7 +128,7 @@ describe('the configuration', () => {
     const { rules, read } = createMetrics();
     expect((await read()).sum('whisper_proxy_timed_allows')).toBe(0);
     const rule = parseRule('hf.co', 'allow', 'timed');
-    rules.setTimed([{ rule, until: Date.now() + 60_000 }]);
+    rules.setTimed([{ rule, until: Date.now() + 60_000, deadline: Infinity }]);
     const scraped = await read();
     expect(scraped.sum('whisper_proxy_timed_allows')).toBe(1);
     expect(scraped.sum('whisper_proxy_decisions_total', { group: 'timed' })).toBe(0);

@@ -129,7 +129,6 @@ describe('values', () => {
     ['EGRESS_MAX_UPLOAD', '1MiB', { egress: { policy: { maxUpload: { default: 1_048_576 } } } }],
     ['EGRESS_MAX_UPLOAD', '2GiB', { egress: { policy: { maxUpload: { default: 2 ** 31 } } } }],
     ['EGRESS_MAX_UPLOAD', '512B', { egress: { policy: { maxUpload: { default: 512 } } } }],
-    ['EGRESS_MAX_UPLOAD', '512', { egress: { policy: { maxUpload: { default: 512 } } } }],
   ])('%s=%s', (name, value, expected) => {
     expect(readConfig({ ...BASE, [name]: value })).toMatchObject(expected);
   });
@@ -204,6 +203,10 @@ describe('values', () => {
     ['DNS_LISTEN', '10.89.77.2', /address:port/],
     ['EGRESS_REQUIRE_SNI', '1', /true or false/],
     ['EGRESS_MAX_UPLOAD', '0', /at least one byte/],
+    ['EGRESS_MAX_UPLOAD', '256', /; did you mean 256KiB or 256B\?/],
+    ['EGRESS_MAX_UPLOAD', '256KB', /; did you mean 256KiB\?/],
+    ['EGRESS_MAX_UPLOAD', '256kib', /; did you mean 256KiB\?/],
+    ['EGRESS_MAX_UPLOAD', '1 m', /; did you mean 1MiB\?/],
     ['EGRESS_MAX_UPLOAD', '64KB', /64KiB/],
     ['EGRESS_MAX_UPLOAD', '64 KiB', /64KiB/],
     ['EGRESS_MAX_UPLOAD', '-1', /64KiB/],

@@ -59,7 +59,13 @@ test('a denial that the rules let through by now says so', () => {
 describe('the use of rules', () => {
   test('counts every rule in force, the unused ones too, with what is allowed for a time last', () => {
     const rules = new RulesInForce(policyOf(['hf.co', 'unused.test'], ['evil.test']));
-    rules.setTimed([{ rule: parseRule('later.test', 'allow', 'timed'), until: START + 60_000 }]);
+    rules.setTimed([
+      {
+        rule: parseRule('later.test', 'allow', 'timed'),
+        until: START + 60_000,
+        deadline: Infinity,
+      },
+    ]);
     const recent = new RecentDecisions(rules);
     recent.decided(ALLOWED, null);
     recent.decided(ALLOWED, null);

@@ -1,4 +1,4 @@
-import { Client } from 'undici';
+import { Client, type Dispatcher } from 'undici';
 import { readControlSocket } from '../config/config.ts';
 import { exitOn } from './exit.ts';
 
@@ -21,7 +21,23 @@ export interface ControlAnswer {
  * @param order the command's body, as JSON.
  * @throws ControlError
  */
-export async function command(path: string, order: object = {}): Promise<ControlAnswer> {
+export function command(path: string, order: object = {}): Promise<ControlAnswer> {
+  return send({
+    method: 'POST',
+    path,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(order),
+  });
+}
+
+/** Asks the running proxy something, over its control socket. @throws ControlError */
+export async function ask(path: string): Promise<unknown> {
+  const { status, body } = await send({ method: 'GET', path });
+  if (status !== 200) throw new ControlError(`the proxy answered with status ${status}`);
+  return body;
+}
+
+async function send(request: Dispatcher.RequestOptions): Promise<ControlAnswer> {
   const socketPath = readOrExit();
   if (socketPath === null) {
     throw new ControlError(
@@ -31,10 +47,7 @@ export async function command(path: string, order: object = {}): Promise<Control
   const client = new Client('http://control', { socketPath });
   try {
     const { statusCode, body } = await client.request({
-      method: 'POST',
-      path,
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(order),
+      ...request,
       headersTimeout: TIMEOUT_MS,
       bodyTimeout: TIMEOUT_MS,
     });

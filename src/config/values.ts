@@ -86,14 +86,30 @@ export function parseCount(text: string): number {
   return count;
 }
 
-/** `64KiB`, `1MiB`, `2GiB`, or a number of bytes. @returns bytes. @throws ValueError */
+/** `512B`, `64KiB`, `1MiB`, `2GiB`. @returns bytes. @throws ValueError */
 export function parseSize(text: string): number {
-  const [, digits, unit = 'B'] = /^(\d{1,12})(B|KiB|MiB|GiB)?$/.exec(text) ?? [];
+  const [, digits, unit = ''] = /^(\d{1,12})(B|KiB|MiB|GiB)$/.exec(text) ?? [];
   const bytes = Number(digits) * (SIZES[unit] ?? Number.NaN);
   if (!(bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER)) {
-    throw new ValueError('it must be a size of at least one byte, as in 512B, 64KiB, 1MiB or 2GiB');
+    throw new ValueError(
+      `it must be a size of at least one byte, as in 512B, 64KiB, 1MiB or 2GiB${meantSize(text)}`,
+    );
   }
   return bytes;
+}
+
+/** What a size without a unit, or with another way to write it, may have been meant to be. */
+function meantSize(text: string): string {
+  const [, digits, letter] = /^([1-9]\d{0,11})\s*(?:([KMG])i?)?(?:B|bytes?)?$/i.exec(text) ?? [];
+  if (digits === undefined) return '';
+  const units = letter === undefined ? ['KiB', 'B'] : [`${letter.toUpperCase()}iB`];
+  return `; did you mean ${units.map((unit) => `${digits}${unit}`).join(' or ')}?`;
+}
+
+/** A size as `parseSize` reads it, in the largest unit that it is a whole number of. */
+export function formatSize(bytes: number): string {
+  const [unit, size] = Object.entries(SIZES).findLast(([, each]) => bytes % each === 0) ?? ['B', 1];
+  return `${bytes / size}${unit}`;
 }
 
 /**

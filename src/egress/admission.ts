@@ -80,7 +80,7 @@ export class Admissions {
     const { target, fault } = progress;
     if (target === null) return progress.deny(denial(fault?.reason ?? 'bad_target'), fault?.error);
     progress.config = this.#options.rules.hash;
-    const verdict = decideTarget(this.#options.rules.policy, target, this.#isForbidden);
+    const verdict = decideTarget(this.#options.rules.policy, target, this.isForbidden);
     if (verdict.decision === 'deny') return progress.deny(verdict);
     const isPlain = attempt.via === 'http' || attempt.via === 'transparent_http';
     if (isPlain && this.#options.requireSni && needsServerName(target)) {
@@ -199,7 +199,7 @@ export class Admissions {
 
   /** The whole decision about a target with the addresses that it has, by the rules now in force. */
   #judge(target: Target, addresses: readonly string[]): Verdict {
-    return decide(this.#options.rules.policy, target, addresses, this.#isForbidden);
+    return decide(this.#options.rules.policy, target, addresses, this.isForbidden);
   }
 
   async #resolve(target: Target, signal: AbortSignal): Promise<string[] | { code: string }> {
@@ -216,7 +216,8 @@ export class Admissions {
     return Promise.race([answered, aborted]);
   }
 
-  #isForbidden: IsForbidden = (address, port) =>
+  /** Whether an address and port may never be reached: the proxy's listeners and its clients. */
+  readonly isForbidden: IsForbidden = (address, port) =>
     this.#options.clients.mayInclude(address) || this.#options.isForbidden(address, port);
 }
 

@@ -1,21 +1,37 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { type AdminReaders, addReaders } from '../admin/readers.ts';
-import { parseDuration, ValueError } from '../config/values.ts';
+import { parseDuration, parseSize, ValueError } from '../config/values.ts';
 import { RuleError } from '../policy/rules.ts';
 import type { NotReloaded, Reloaded } from './reload.ts';
-import { TimedAllowError, type TimedAllows } from './timed-allows.ts';
+import { type Allowed, MAX_RULES, TimedAllowError, type TimedAllows } from './timed-allows.ts';
 
 /** What `POST /allow` takes. */
 export interface AllowCommand {
   rules: string[];
   /** As in `30m`. */
   for: string;
+  /** A group whose limit on uploads holds for them. */
+  group?: string;
+  /** As in `256KiB`. */
+  max_upload?: string;
 }
 
 /** What it answers. */
 export interface AllowAnswer {
   /** ISO 8601. */
   until: string;
+  /** What has become of each rule. */
+  rules: Allowed[];
+}
+
+/** The answer to `GET /allow`. */
+export interface AllowList {
+  rules: ReturnType<TimedAllows['list']>;
+}
+
+/** The answer to `POST /allow/end`. */
+export interface EndAnswer {
+  ended: string[];
 }
 
 /** What commands work on. */
@@ -42,20 +58,7 @@ export function createControl({ timed, reload, readers }: ControlParts): Fastify
     await reply.code(403).send({ error: 'nothing that was passed on is taken here' });
   });
   addReaders(app, readers);
-  const body = {
-    type: 'object',
-    required: ['rules', 'for'],
-    properties: {
-      rules: { type: 'array', minItems: 1, items: { type: 'string' } },
-      for: { type: 'string' },
-    },
-  };
-  app.post<{ Body: AllowCommand }>('/allow', { schema: { body } }, async ({ body }) => {
-    const milliseconds = parseDuration(body.for);
-    if (milliseconds > LONGEST_ALLOW_MS) throw new ValueError('it must be a time of at most 24h');
-    const answer: AllowAnswer = { until: timed.allow(body.rules, milliseconds).toISOString() };
-    return answer;
-  });
+  addAllow(app, timed);
   app.post('/reload', async (_request, reply) => {
     const done = await reload();
     if (done === null) return reply.code(503).send({ error: 'it is stopping' });
@@ -68,4 +71,34 @@ export function createControl({ timed, reload, readers }: ControlParts): Fastify
     return reply.code(status).send({ error: error.message });
   });
   return app;
+}
+
+function addAllow(app: FastifyInstance, timed: TimedAllows): void {
+  const rules = { type: 'array', items: { type: 'string', maxLength: 300 } };
+  const body = {
+    type: 'object',
+    required: ['rules', 'for'],
+    properties: {
+      rules: { ...rules, minItems: 1, maxItems: MAX_RULES },
+      for: { type: 'string' },
+      group: { type: 'string' },
+      max_upload: { type: 'string' },
+    },
+  };
+  app.post<{ Body: AllowCommand }>('/allow', { schema: { body } }, async ({ body }) => {
+    const milliseconds = parseDuration(body.for);
+    if (milliseconds > LONGEST_ALLOW_MS) throw new ValueError('it must be a time of at most 24h');
+    const maxUpload = body.max_upload === undefined ? undefined : parseSize(body.max_upload);
+    const limits = { group: body.group, maxUpload };
+    const { until, rules } = await timed.allow(body.rules, milliseconds, limits);
+    const answer: AllowAnswer = { until: until.toISOString(), rules };
+    return answer;
+  });
+  app.get('/allow', async (): Promise<AllowList> => ({ rules: timed.list() }));
+  const end = { type: 'object', required: ['rules'], properties: { rules } };
+  app.post<{ Body: { rules: string[] } }>(
+    '/allow/end',
+    { schema: { body: end } },
+    async ({ body }): Promise<EndAnswer> => ({ ended: timed.end(body.rules) }),
+  );
 }

@@ -7,6 +7,13 @@ export interface TimedRule {
   rule: Rule;
   /** Milliseconds since 1970, as Date.now() has them. */
   until: number;
+  /** The same by performance.now(), which nobody can set back, but which stands still while the machine sleeps. */
+  deadline: number;
+}
+
+/** Whether the time of a rule is over, by either clock. */
+export function isOver({ until, deadline }: TimedRule): boolean {
+  return Date.now() >= until || performance.now() >= deadline;
 }
 
 /** The rules that decisions are made by: those of the configuration, and those that are allowed for a time. */
@@ -23,11 +30,7 @@ export class RulesInForce {
   }
 
   get policy(): Policy {
-    const now = Date.now();
-    // A timer stands still while the machine sleeps.
-    if (this.#timed.some(({ until }) => until <= now)) {
-      this.setTimed(this.#timed.filter(({ until }) => until > now));
-    }
+    this.#dropOver();
     return this.#policy;
   }
 
@@ -38,6 +41,7 @@ export class RulesInForce {
 
   /** The rules that are allowed for a time, in the order in which they came. */
   get timed(): readonly TimedRule[] {
+    this.#dropOver();
     return this.#timed;
   }
 
@@ -52,6 +56,11 @@ export class RulesInForce {
   setTimed(timed: readonly TimedRule[]): void {
     this.#timed = timed;
     this.#combine();
+  }
+
+  /** At every use: timers stand still while the machine sleeps. */
+  #dropOver(): void {
+    if (this.#timed.some(isOver)) this.setTimed(this.#timed.filter((timed) => !isOver(timed)));
   }
 
   #combine(): void {

@@ -172,8 +172,7 @@ export function decideAddresses(
 /** The first rule decides; each that covers the target may limit what goes up. */
 function allow(policy: Policy, rules: readonly Rule[]): Verdict {
   const rule = rules[0]?.label ?? null;
-  const groups = rules.map(({ group }) => group);
-  return { decision: 'allow', reason: null, rule, ...uploadLimit(policy, groups) };
+  return { decision: 'allow', reason: null, rule, ...uploadLimit(policy, rules) };
 }
 
 function notAllowed(policy: Policy): Verdict {
@@ -183,20 +182,24 @@ function notAllowed(policy: Policy): Verdict {
     decision: 'would_deny',
     reason: 'not_allowed',
     rule: null,
-    ...uploadLimit(policy, [null]),
+    ...uploadLimit(policy, [{ group: null }]),
   };
 }
 
-/** The smallest limit of several groups: in which order they stand must not matter. */
+/** The smallest limit of several rules: in which order they stand must not matter. */
 function uploadLimit(
-  { maxUpload }: Policy,
-  groups: readonly (string | null)[],
+  policy: Policy,
+  rules: readonly Pick<Rule, 'group' | 'maxUpload'>[],
 ): { maxUpload?: number } {
-  const limits = groups.flatMap((group) => {
-    const ofGroup = group === null ? undefined : maxUpload.groups[group];
-    return ofGroup ?? maxUpload.default ?? [];
-  });
+  const limits = rules.flatMap((rule) => rule.maxUpload ?? groupLimit(policy, rule.group) ?? []);
   return limits.length === 0 ? {} : { maxUpload: Math.min(...limits) };
+}
+
+/** The bytes that rules of a group let through on one connection, or null for any number. */
+export function groupLimit({ maxUpload }: Policy, group: string | null): number | null {
+  const ofGroup =
+    group !== null && Object.hasOwn(maxUpload.groups, group) ? maxUpload.groups[group] : undefined;
+  return ofGroup ?? maxUpload.default;
 }
 
 function deny(reason: Reason, rule?: Rule): Verdict {

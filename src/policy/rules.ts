@@ -15,6 +15,8 @@ export interface Rule {
   group: string | null;
   /** null: every port. */
   port: number | null;
+  /** Bytes that may be sent on one connection; only rules that are allowed for a time have it, others their group's. */
+  maxUpload?: number;
   match:
     | { kind: 'name'; name: string }
     | { kind: 'suffix'; suffix: string }
@@ -81,6 +83,40 @@ export function findAddressRule(
   port: number,
 ): Rule | undefined {
   return rules.find((rule) => addressMatches(rule, address, port));
+}
+
+/** Two rules with the same key cover the same, however they were written. */
+export function ruleKey({ match, port }: Rule): string {
+  return `${targetsOf(match)}:${port ?? '*'}`;
+}
+
+/** Whether a rule covers everything that another one does. */
+export function coversRule(rule: Rule, other: Rule): boolean {
+  const isPortCovered = rule.port === null || rule.port === other.port;
+  return isPortCovered && coversMatch(rule.match, other.match);
+}
+
+/** Whether there is anything that two rules cover both. */
+export function overlaps(rule: Rule, other: Rule): boolean {
+  const samePort = rule.port === null || other.port === null || rule.port === other.port;
+  return samePort && (coversMatch(rule.match, other.match) || coversMatch(other.match, rule.match));
+}
+
+function targetsOf(match: Rule['match']): string {
+  if (match.kind === 'name') return match.name;
+  if (match.kind === 'suffix') return `*.${match.suffix}`;
+  return `${networkAddress(match.network)}/${match.network.prefix}`;
+}
+
+function coversMatch(match: Rule['match'], other: Rule['match']): boolean {
+  if (match.kind === 'network') {
+    if (other.kind !== 'network') return false;
+    const { network } = other;
+    return match.network.prefix <= network.prefix && covers(match.network, networkAddress(network));
+  }
+  if (match.kind === 'name') return other.kind === 'name' && other.name === match.name;
+  if (other.kind === 'name') return other.name.endsWith(`.${match.suffix}`);
+  return other.kind === 'suffix' && `.${other.suffix}`.endsWith(`.${match.suffix}`);
 }
 
 function matches(rule: Rule, { kind, host, port }: Target): boolean {
