@@ -1,8 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { linkSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'undici';
 import { afterAll, describe, expect, test } from 'vitest';
+import { readConfig } from '../src/config/config.ts';
+import { CONTROL_HEADERS } from '../src/live/control.ts';
 import { startTarget } from './helpers/origin.ts';
 import { startProxy } from './helpers/proxy.ts';
 import { openTunnel } from './helpers/raw-client.ts';
@@ -21,7 +24,7 @@ async function start(env: Record<string, string> = {}) {
     const client = new Client('http://control', { socketPath });
     const answer = await client.request({
       ...{ method: 'POST', path, body: JSON.stringify(body) },
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...CONTROL_HEADERS },
     });
     const json = (await answer.body.json()) as Record<string, unknown>;
     await client.close();
@@ -77,5 +80,89 @@ describe('what was allowed for a time', () => {
     const { proxy, send } = await start();
     expect(await send(path, body)).toMatchObject({ status: 400, error: expect.any(String) });
     expect(proxy.events('timed_allow')).toEqual([]);
+  });
+});
+
+describe('what comes through ingress', () => {
+  /** Sends bytes to a socket, and gives what comes back until it ends. */
+  const exchange = (where: string | number, text: string) =>
+    new Promise<string>((resolve, reject) => {
+      const socket = typeof where === 'number' ? connect(where, '127.0.0.1') : connect(where);
+      let received = '';
+      socket.setEncoding('latin1').on('data', (chunk: string) => {
+        received += chunk;
+      });
+      socket.once('error', reject).once('close', () => resolve(received));
+      socket.write(text, 'latin1');
+    });
+
+  const MARKS = [
+    'X-Whisper-Proxy-Control: operator\r\n',
+    'x-whisper-proxy-control: operator\r\nX-WHISPER-PROXY-CONTROL: operator\r\n',
+    'X-Whisper-Proxy-Control: operator\r\nConnection: Via, X-Forwarded-For\r\n',
+    'X_Whisper_Proxy_Control: operator\r\n',
+    '',
+  ];
+  const ORDER = '{"rules":["hf.co"],"for":"1m"}';
+  const REQUESTS = [
+    (fields: string) =>
+      `POST /allow HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${ORDER.length}\r\n${fields}Connection: close\r\n\r\n${ORDER}`,
+    (fields: string) => `POST /reload HTTP/1.1\r\nHost: a\r\n${fields}Connection: close\r\n\r\n`,
+    (fields: string) => `GET /healthz HTTP/1.1\r\nHost: a\r\n${fields}Connection: close\r\n\r\n`,
+    (fields: string) => `GET /events HTTP/1.1\r\nHost: a\r\n${fields}Connection: close\r\n\r\n`,
+    (fields: string) =>
+      `GET /decisions HTTP/1.1\r\nHost: a\r\n${fields}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+    (fields: string) =>
+      `GET /healthz HTTP/1.1\r\nHost: a\r\n${fields}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n`,
+  ];
+
+  test.each([
+    ['a symbolic link', symlinkSync],
+    ['a hard link', linkSync],
+  ])(
+    'is no command where whisper put %s to the control socket in its place',
+    async (_what, link) => {
+      for (const listen of ['127.0.0.1:0', `unix:${join(folder, `ingress-${link.name}.sock`)}`]) {
+        const upstream = join(folder, `${link.name}-${listen.slice(0, 4)}.sock`);
+        const { proxy, socketPath } = await start({
+          ...{ UPSTREAM: `unix:${upstream}`, INGRESS_LISTEN: listen },
+        });
+        link(socketPath, upstream);
+        const ingress = listen.startsWith('unix:') ? listen.slice(5) : proxy.ports.ingress;
+        for (const fields of MARKS) {
+          for (const request of REQUESTS) {
+            expect(await exchange(ingress, request(fields))).toMatch(/^HTTP\/1\.1 403 /);
+          }
+        }
+        expect(proxy.events('timed_allow')).toEqual([]);
+        expect(proxy.events('reload')).toEqual([]);
+        await proxy.stop();
+      }
+    },
+  );
+
+  test.each([
+    ['no mark', ''],
+    ['another mark', 'X-Whisper-Proxy-Control: 1\r\n'],
+    ['Via', 'X-Whisper-Proxy-Control: operator\r\nVia: 1.1 x\r\n'],
+    ['Forwarded', 'X-Whisper-Proxy-Control: operator\r\nForwarded: for=x\r\n'],
+    ['X-Forwarded-For', 'X-Whisper-Proxy-Control: operator\r\nX-Forwarded-For: x\r\n'],
+    ['X-Forwarded-Proto', 'X-Whisper-Proxy-Control: operator\r\nX-Forwarded-Proto: x\r\n'],
+    ['X-Real-IP', 'X-Whisper-Proxy-Control: operator\r\nX-Real-IP: x\r\n'],
+  ])('is told by %s, reads included', async (_what, fields) => {
+    const { socketPath, proxy } = await start();
+    for (const request of REQUESTS) {
+      expect(await exchange(socketPath, request(`${fields}Connection: close\r\n`))).toMatch(
+        /^HTTP\/1\.1 403 /,
+      );
+    }
+    expect(proxy.events('timed_allow')).toEqual([]);
+  });
+
+  test('cannot be led there by the configuration', () => {
+    const env = { UPSTREAM: 'unix:/tmp/../tmp/c.sock', CONTROL_SOCKET: '/tmp/c.sock' };
+    expect(() => readConfig(env)).toThrow(/CONTROL_SOCKET=.*UPSTREAM is the same socket/);
+    const ingress = { UPSTREAM: 'embedded', INGRESS_LISTEN: 'unix:/tmp/c.sock' };
+    expect(() => readConfig({ ...ingress, CONTROL_SOCKET: '/tmp/c.sock' })).toThrow(/same socket/);
   });
 });

@@ -1,5 +1,6 @@
 import { Agent, type Dispatcher, request } from 'undici';
 import { type Config, readAdmin, readControlSocket } from '../config/config.ts';
+import { CONTROL_HEADERS } from '../live/control.ts';
 import { formatHostPort } from '../policy/host.ts';
 import { exitOn } from './exit.ts';
 
@@ -13,30 +14,33 @@ export class AdminClient {
   /** Where it is, with the variable that says so. */
   readonly where: string;
   readonly #origin: string;
-  readonly #token: string | null;
+  readonly #headers: Record<string, string>;
   readonly #dispatcher: Dispatcher | null;
 
   private constructor(
     where: string,
     origin: string,
-    token: string | null,
+    headers: Record<string, string>,
     dispatcher: Dispatcher | null,
   ) {
     this.where = where;
     this.#origin = origin;
-    this.#token = token;
+    this.#headers = headers;
     this.#dispatcher = dispatcher;
   }
 
   static ofListener({ listen: { host, port }, token }: Config['admin']): AdminClient {
     const where = formatHostPort(ANY[host] ?? host, port);
-    return new AdminClient(`${where} (ADMIN_LISTEN)`, `http://${where}`, token, null);
+    const headers: Record<string, string> =
+      token === null ? {} : { authorization: `Bearer ${token}` };
+    return new AdminClient(`${where} (ADMIN_LISTEN)`, `http://${where}`, headers, null);
   }
 
   /** By the control socket: it is there whatever the configuration says of the listener by now. */
   static ofSocket(socketPath: string): AdminClient {
     const dispatcher = new Agent({ connect: { socketPath } });
-    return new AdminClient(`${socketPath} (CONTROL_SOCKET)`, 'http://localhost', null, dispatcher);
+    const where = `${socketPath} (CONTROL_SOCKET)`;
+    return new AdminClient(where, 'http://localhost', CONTROL_HEADERS, dispatcher);
   }
 
   /**
@@ -46,7 +50,7 @@ export class AdminClient {
    */
   async get(path: string, silence = TIMEOUT_MS): Promise<Body> {
     const { statusCode, body } = await request(`${this.#origin}${path}`, {
-      headers: this.#token === null ? {} : { authorization: `Bearer ${this.#token}` },
+      headers: this.#headers,
       headersTimeout: TIMEOUT_MS,
       bodyTimeout: silence,
       reset: true,

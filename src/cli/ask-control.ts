@@ -1,5 +1,6 @@
 import { Client, type Dispatcher } from 'undici';
 import { readControlSocket } from '../config/config.ts';
+import { CONTROL_HEADERS } from '../live/control.ts';
 import { exitOn } from './exit.ts';
 
 /** Longer than reading and applying a configuration takes on a busy machine. */
@@ -25,7 +26,6 @@ export function command(path: string, order: object = {}): Promise<ControlAnswer
   return send({
     method: 'POST',
     path,
-    headers: { 'content-type': 'application/json' },
     body: JSON.stringify(order),
   });
 }
@@ -37,7 +37,9 @@ export async function ask(path: string): Promise<unknown> {
   return body;
 }
 
-async function send(request: Dispatcher.RequestOptions): Promise<ControlAnswer> {
+async function send(
+  request: Pick<Dispatcher.RequestOptions, 'method' | 'path' | 'body'>,
+): Promise<ControlAnswer> {
   const socketPath = readOrExit();
   if (socketPath === null) {
     throw new ControlError(
@@ -48,6 +50,7 @@ async function send(request: Dispatcher.RequestOptions): Promise<ControlAnswer> 
   try {
     const { statusCode, body } = await client.request({
       ...request,
+      headers: { 'content-type': 'application/json', ...CONTROL_HEADERS },
       headersTimeout: TIMEOUT_MS,
       bodyTimeout: TIMEOUT_MS,
     });

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { resolve as resolvePath } from 'node:path';
 import type { ClientRule } from '../policy/clients.ts';
 import type { Policy } from '../policy/decide.ts';
 import type { Fault } from './env-file.ts';
@@ -286,7 +287,7 @@ function reader({ assignments, faults }: Sources): Reader {
 }
 
 function checkTogether(
-  { ingress, egress, admin }: Config,
+  { upstream, ingress, egress, admin, controlSocket }: Config,
   { assignments, faults }: Sources,
   isHidden: boolean,
 ): void {
@@ -310,6 +311,19 @@ function checkTogether(
       'INGRESS_TRUST_FORWARDED',
       'a unix socket has no client addresses; leave it unset: what comes over one is not trusted',
     );
+  }
+  // Ingress would lead to the commands, or one listener take the other's place.
+  const sockets = new Map<string, VariableName>();
+  for (const [name, path] of [
+    ['UPSTREAM', upstream?.kind === 'unix' ? upstream.path : null],
+    ['INGRESS_LISTEN', ingress.listen?.kind === 'unix' ? ingress.listen.path : null],
+    ['CONTROL_SOCKET', controlSocket],
+  ] as const) {
+    if (!path) continue;
+    const whole = resolvePath(path);
+    const other = sockets.get(whole);
+    if (other) fault(name, `${other} is the same socket; give each one of its own`);
+    sockets.set(whole, name);
   }
   const taken = new Map<string, string>();
   for (const [name, listen] of [

@@ -1,6 +1,15 @@
 /** Header fields as Node gives and takes them: name, value, name, value, … */
 export type RawHeaders = string[];
 
+/**
+ * What every request to the control socket must have, and no proxy passes on: `endToEnd` takes it out, so
+ * that what came through ingress or egress is never taken for an operator's command.
+ */
+export const CONTROL_MARK = 'x-whisper-proxy-control';
+
+/** What a proxy tells of the client behind it: the usual fields (RFC 7239 and its forerunners). */
+const FORWARDED = /^(?:x[-_]forwarded[-_].*|forwarded|x[-_]real[-_]ip)$/i;
+
 // RFC 9110, section 7.6.1, with the older names that are still seen; `Expect` is dealt with by the
 // server that received it.
 const HOP_BY_HOP = new Set([
@@ -14,6 +23,7 @@ const HOP_BY_HOP = new Set([
   'http2-settings',
   // Not of RFC 9110: it tells that this proxy itself answered, so nobody else's answer may have it.
   'x-whisper-proxy-reason',
+  CONTROL_MARK,
 ]);
 
 /**
@@ -32,6 +42,11 @@ export function endToEnd(headers: RawHeaders, drop: ReadonlySet<string> = new Se
       !drop.has(lower);
     return stays ? [name, value] : [];
   });
+}
+
+/** Whether a field tells of a client behind a proxy. */
+export function isForwarded(name: string): boolean {
+  return FORWARDED.test(name);
 }
 
 /** The names and values one by one. */

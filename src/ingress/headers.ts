@@ -1,10 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import { endToEnd, pairs, type RawHeaders, values } from '../http/headers.ts';
+import { endToEnd, isForwarded, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { isHarmless } from './answer-fields.ts';
 import type { Origin } from './redirect.ts';
-
-/** Set afresh: whisper must be able to believe them, and to build its links from them. */
-const FORWARDED = /^(?:x[-_]forwarded[-_].*|forwarded|x[-_]real[-_]ip)$/i;
 
 /** What a request of HTTP/1.0 may leave out, and one of HTTP/1.1 has to have (RFC 9112, section 3.2). */
 const NO_HOST = 'whisper';
@@ -34,7 +31,8 @@ export function requestHeaders(
 ): RawHeaders {
   const { rawHeaders } = request;
   const kept = isTrusted ? TRUSTED.filter((name) => values(rawHeaders, name).length > 0) : [];
-  const forwarded = Object.keys(request.headers).filter((name) => FORWARDED.test(name));
+  // Set afresh: whisper must be able to believe them, and to build its links from them.
+  const forwarded = Object.keys(request.headers).filter(isForwarded);
   const drop = new Set(forwarded.filter((name) => !kept.includes(name)));
   drop.add('content-length');
   const host = values(rawHeaders, 'host')[0];

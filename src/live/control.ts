@@ -1,9 +1,12 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { type AdminReaders, addReaders } from '../admin/readers.ts';
 import { parseDuration, parseSize, ValueError } from '../config/values.ts';
+import { CONTROL_MARK, isForwarded } from '../http/headers.ts';
 import { RuleError } from '../policy/rules.ts';
 import type { NotReloaded, Reloaded } from './reload.ts';
 import { type Allowed, MAX_RULES, TimedAllowError, type TimedAllows } from './timed-allows.ts';
+
+const MARK = 'operator';
 
 /** What `POST /allow` takes. */
 export interface AllowCommand {
@@ -42,6 +45,9 @@ export interface ControlParts {
   readers: AdminReaders;
 }
 
+/** What a client of the control socket sends along, so that it is not taken for one of ingress. */
+export const CONTROL_HEADERS = { [CONTROL_MARK]: MARK };
+
 /** A day: what is needed longer belongs in the configuration. */
 export const LONGEST_ALLOW_MS = 24 * 3_600_000;
 
@@ -52,10 +58,11 @@ export const LONGEST_ALLOW_MS = 24 * 3_600_000;
  */
 export function createControl({ timed, reload, readers }: ControlParts): FastifyInstance {
   const app = Fastify({ forceCloseConnections: true, requestTimeout: 10_000 });
-  // Where whisper's own socket lies in a shared folder, it could lead ingress here: that marks what it passes on.
-  app.addHook('onRequest', async (request, reply) => {
-    if (request.headers['x-forwarded-for'] === undefined) return;
-    await reply.code(403).send({ error: 'nothing that was passed on is taken here' });
+  // Where whisper's own socket lies in a shared folder, it could lead ingress here, by a link for one.
+  app.addHook('onRequest', async ({ headers }, reply) => {
+    const isMarked = headers[CONTROL_MARK] === MARK;
+    if (isMarked && !('via' in headers) && !Object.keys(headers).some(isForwarded)) return;
+    await reply.code(403).send({ error: 'only the program itself is answered here' });
   });
   addReaders(app, readers);
   addAllow(app, timed);
