@@ -36,7 +36,7 @@ test('GET /decisions tells what was decided, not to be kept by anybody', async (
     ['127.0.0.1', 1, 'non_public_address', null],
     ['down.test', 1, 'dns_error', null],
     ['evil.test', 1, 'deny_rule', null],
-    ['hf.co', 2, 'not_allowed', 'EGRESS_ALLOW_HF_CO=hf.co'],
+    ['hf.co', 2, 'not_allowed', 'EGRESS_ALLOW_HUGGINGFACE=huggingface.co hf.co *.hf.co'],
     ['private.test', 1, 'non_public_address', 'EGRESS_ALLOW_10_1_2_3=10.1.2.3:443'],
   ]);
 });

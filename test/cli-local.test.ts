@@ -23,7 +23,7 @@ describe('serve --local', () => {
         pasted.map(async (line) => (await run('sh', ['-c', line])).stdout),
       );
       expect(transcript).toMatch(/stand-in, not speech recognition.*demo\.wav/);
-      expect(refused).toMatch(/EGRESS_ALLOW=example\.com:80\n$/);
+      expect(refused).toMatch(/EGRESS_ALLOW_EXAMPLE_COM_80=example\.com:80\n$/);
       expect(allowed).toMatch(/Hello from the demo host/);
       await cli.prints(/\d\d:\d\d:\d\d {2}deny +http +example\.com:80 +not_allowed/);
       await cli.prints(/allow +http +127\.0\.0\.1:\d+ +DEMO 127\.0\.0\.1:\d+\n/);

@@ -114,7 +114,7 @@ describe.skipIf(noNamespaces)(
         const tls = await curl(...known, 'https://evil.test/');
         expect(tls).toMatchObject({ status: 35, stderr: expect.stringContaining('access denied') });
         const http = await curl(...known, 'http://evil.test/');
-        expect(http.stdout).toContain('EGRESS_ALLOW=evil.test:80');
+        expect(http.stdout).toContain('EGRESS_ALLOW_EVIL_TEST_80=evil.test:80');
         expect(await place.settledReached()).toBe(before);
       });
 

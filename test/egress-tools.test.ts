@@ -124,7 +124,7 @@ describe.each([
     expect(status).toBe(403);
     expect(text).toBe(
       'whisper-proxy: evil.test:80 is not on the allowlist. ' +
-        'To allow it, add evil.test:80 to EGRESS_ALLOW: EGRESS_ALLOW=evil.test:80\n',
+        'To allow it, add to whisper-proxy.env: EGRESS_ALLOW_EVIL_TEST_80=evil.test:80\n',
     );
     expect(proxy.decisions()).toMatchObject([{ reason: 'not_allowed', method: 'POST' }]);
   });

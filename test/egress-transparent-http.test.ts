@@ -150,7 +150,7 @@ describe('a refusal', () => {
   test('names the line that would allow it', async () => {
     const proxy = await start(443);
     const { body } = await ask(proxy.ports.http, get('models.test'));
-    expect(body).toContain('EGRESS_ALLOW=models.test:80');
+    expect(body).toContain('EGRESS_ALLOW_MODELS_TEST_80=models.test:80');
   });
 
   test('of a stranger is client_not_allowed', async () => {

@@ -2,16 +2,16 @@ import { expect, test } from 'vitest';
 import { formatRow } from '../src/log/rows.ts';
 
 const TIME = new Date(2026, 0, 2, 3, 4, 5).toISOString();
-const BASE = { time: TIME, event: 'egress', via: 'connect', host: 'hf.co', port: 443, rule: null };
+const BASE = { time: TIME, event: 'egress', via: 'connect', host: 'a.test', port: 443, rule: null };
 
 test.each([
   [
     { ...BASE, decision: 'deny', reason: 'not_allowed' },
-    /^03:04:05 {2}deny +connect +hf\.co:443 +not_allowed +to allow it: EGRESS_ALLOW=hf\.co$/,
+    /^03:04:05 {2}deny +connect +a\.test:443 +not_allowed +to allow it: EGRESS_ALLOW_A_TEST=a\.test$/,
   ],
   [
     { ...BASE, via: 'dns', method: 'A', port: null, decision: 'deny', reason: 'not_allowed' },
-    /^03:04:05 {2}deny +dns +hf\.co +not_allowed +to allow it: EGRESS_ALLOW=hf\.co$/,
+    /^03:04:05 {2}deny +dns +a\.test +not_allowed +to allow it: EGRESS_ALLOW_A_TEST=a\.test$/,
   ],
   [
     {
@@ -40,7 +40,7 @@ test.each([
   ],
   [
     { ...BASE, decision: 'allow', reason: null, rule: 'MODELS hf.co' },
-    /allow +connect +hf\.co:443 +MODELS hf\.co$/,
+    /allow +connect +a\.test:443 +MODELS hf\.co$/,
   ],
   [
     { ...BASE, decision: 'deny', reason: 'bad_target', host: 'x\\x1b', port: null },

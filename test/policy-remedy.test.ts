@@ -16,9 +16,15 @@ test.each([
 });
 
 test.each<[Partial<Verdict>, string, RegExp, RegExp]>([
-  [{ reason: 'not_allowed' }, 'hf.co:80', /EGRESS_ALLOW=hf\.co:80$/, /EGRESS_DENY/],
+  [{ reason: 'not_allowed' }, 'hf.co:80', /EGRESS_ALLOW_HF_CO_80=hf\.co:80$/, /EGRESS_DENY/],
   [{ reason: 'deny_rule', rule: 'X hf.co' }, 'hf.co:80', /"X hf\.co".*EGRESS_DENY/, /EGRESS_ALLOW/],
-  [{ reason: 'non_public_address' }, '10.0.0.1:80', /EGRESS_ALLOW=10\.0\.0\.1:80$/, /never/],
+  [
+    { reason: 'non_public_address' },
+    '10.0.0.1:80',
+    /EGRESS_ALLOW_10_0_0_1_80=10\.0\.0\.1:80$/,
+    /never/,
+  ],
+  [{ reason: 'non_public_address' }, '127.0.0.1:80', /the proxy itself/, /EGRESS_ALLOW/],
   [
     { reason: 'non_public_address', final: true },
     '169.254.0.1:80',
@@ -28,7 +34,7 @@ test.each<[Partial<Verdict>, string, RegExp, RegExp]>([
   [
     { reason: 'non_public_address', address: '10.0.0.1' },
     'hf.co:443',
-    /a rule for that address/,
+    /whisper-proxy denied/,
     /10\.0\.0\.1/,
   ],
 ])('what is said of %j %s', (verdict, text, says, saysNot) => {

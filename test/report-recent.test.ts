@@ -38,7 +38,7 @@ test('it tells since when, under which rules, and what could be done', () => {
         host: 'cdn.hf.co',
         count: 1,
         last: '2026-11-24T12:00:35.000Z',
-        remedy: { line: 'EGRESS_ALLOW_CDN_HF_CO=cdn.hf.co', noise: false },
+        remedy: { line: 'EGRESS_ALLOW_HUGGINGFACE=huggingface.co *.hf.co', noise: false },
       },
     ],
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '../src/config/config.ts';
 import { decideTarget, type Policy } from '../src/policy/decide.ts';
-import { allowLine, ruleFor } from '../src/policy/remedy.ts';
+import { allowLine } from '../src/policy/remedy.ts';
 import { parseAuthority } from '../src/policy/target.ts';
 import { type Known, remedyFor, takenGroups } from '../src/report/remedies.ts';
 import type { TalliedGroup } from '../src/report/snapshot.ts';
@@ -36,11 +36,13 @@ function withLine(env: Record<string, string>, line: string | null | undefined) 
 
 describe('the line to add', () => {
   test.each<[Partial<Tallied>, string]>([
-    [{ host: 'huggingface.co' }, 'EGRESS_ALLOW_HUGGINGFACE_CO=huggingface.co'],
+    [{ host: 'huggingface.co' }, 'EGRESS_ALLOW_HUGGINGFACE=huggingface.co hf.co *.hf.co'],
     [{ host: 'huggingface.co', port: 80 }, 'EGRESS_ALLOW_HUGGINGFACE_CO_80=huggingface.co:80'],
-    [{ host: 'cdn-lfs.hf.co' }, 'EGRESS_ALLOW_CDN__LFS_HF_CO=cdn-lfs.hf.co'],
-    [{ via: 'dns', port: null }, 'EGRESS_ALLOW_HF_CO=hf.co'],
-    [{ decision: 'would_deny' }, 'EGRESS_ALLOW_HF_CO=hf.co'],
+    [{ host: 'cdn-lfs.hf.co' }, 'EGRESS_ALLOW_HUGGINGFACE=huggingface.co hf.co *.hf.co'],
+    [{ host: 'pypi.org' }, 'EGRESS_ALLOW_PYPI=pypi.org files.pythonhosted.org'],
+    [{ host: 'cdn-1.a.test' }, 'EGRESS_ALLOW_CDN__1_A_TEST=cdn-1.a.test'],
+    [{ host: 'a.test', via: 'dns', port: null }, 'EGRESS_ALLOW_A_TEST=a.test'],
+    [{ host: 'a.test', decision: 'would_deny' }, 'EGRESS_ALLOW_A_TEST=a.test'],
     [{ host: '8.8.8.8' }, 'EGRESS_ALLOW_8_8_8_8=8.8.8.8:443'],
     [{ host: '2001:db8::1', port: 22 }, 'EGRESS_ALLOW_2001_DB8__1_22=[2001:db8::1]:22'],
     [
@@ -49,7 +51,7 @@ describe('the line to add', () => {
     ],
     [
       { reason: 'non_public_address', host: 'models.test', address: '10.1.2.3' },
-      'EGRESS_ALLOW_10_1_2_3=10.1.2.3:443',
+      'EGRESS_ALLOW_MODELS_TEST=models.test 10.1.2.3:443',
     ],
   ])('%j: %s', (difference, line) => {
     expect(lineFor(difference)).toBe(line);
@@ -71,10 +73,24 @@ describe('the line to add', () => {
   });
 
   test('makes another group where its own is there already', () => {
-    const env = { EGRESS_ALLOW_HF_CO: 'hf.co:80', EGRESS_ALLOW_HF_CO_2: 'x.test' };
-    const line = lineFor({}, known(env));
-    expect(line).toBe('EGRESS_ALLOW_HF_CO_3=hf.co');
+    const env = { EGRESS_ALLOW_A_TEST: 'a.test:80', EGRESS_ALLOW_A_TEST_2: 'x.test' };
+    const line = lineFor({ host: 'a.test' }, known(env));
+    expect(line).toBe('EGRESS_ALLOW_A_TEST_3=a.test');
     policyFrom(withLine(env, line));
+  });
+
+  test('adds what is missing of a preset', () => {
+    const env = { EGRESS_ALLOW_HUGGINGFACE: 'huggingface.co' };
+    const line = lineFor({ host: 'cas-server.xethub.hf.co' }, known(env));
+    expect(line).toBe('EGRESS_ALLOW_HUGGINGFACE_2=hf.co *.hf.co');
+    policyFrom(withLine(env, line));
+  });
+
+  test('of a preset says what it is for, and what keeps uploads out', () => {
+    const remedy = remedyFor(group({ host: 'huggingface.co' }), NOTHING);
+    expect(remedy?.text).toMatch(
+      /^models from Hugging Face .*EGRESS_MAX_UPLOAD_HUGGINGFACE=256KiB/,
+    );
   });
 
   test('all of them can be added together', () => {
@@ -87,7 +103,7 @@ describe('the line to add', () => {
       '10.0.0.1:80',
       '[::a:1]:443',
     ];
-    const lines = targets.map((text) => allowLine(ruleFor(parseAuthority(text)), new Set()));
+    const lines = targets.map((text) => allowLine(parseAuthority(text)));
     expect(policyFrom(lines.reduce(withLine, {})).allow).toHaveLength(targets.length);
   });
 });
@@ -128,6 +144,12 @@ describe('no line', () => {
     [{ event: 'ingress', reason: 'bad_target' }, /not a request for whisper/],
     [{ event: 'ingress', reason: 'foreign_redirect' }, /never passed on/],
     [{ host: 'api.gradio.app' }, /GRADIO_ANALYTICS_ENABLED=False/],
+    [{ host: 'otel.pyannote.ai' }, /PYANNOTE_METRICS_ENABLED=false/],
+    [{ host: '127.0.0.1', port: 9090 }, /127\.0\.0\.1 is the proxy itself/],
+    [{ reason: 'non_public_address', address: '127.0.0.1' }, /the proxy itself/],
+    [{ reason: 'non_public_address', host: '::1', address: '::1' }, /the proxy itself/],
+    [{ host: '10.89.77.1', port: 22, verify: true }, /as whisper-proxy verify asks/],
+    [{ host: 'closed.invalid', port: null, via: 'dns' }, /as whisper-proxy verify asks/],
     [{ host: 'checkip.amazonaws.com', port: 80 }, /GRADIO_ANALYTICS_ENABLED=False/],
   ])('for %j, and why', (difference, text) => {
     const remedy = remedyFor(group(difference), NOTHING);
@@ -158,6 +180,35 @@ test('noise is known at egress alone, and by its whole name', () => {
   expect(remedyFor(group({ host: 'x.api.gradio.app' }), NOTHING)?.noise).toBe(false);
   const ingress = { event: 'ingress', reason: 'bad_target', host: 'api.gradio.app' } as const;
   expect(remedyFor(group(ingress), NOTHING)?.noise).toBe(false);
+});
+
+describe('attempts that look like those of verify', () => {
+  test.each<[Partial<Tallied>, boolean]>([
+    [{ verify: true, host: 'huggingface.co' }, true],
+    [{ via: 'dns', port: null, host: 'example.com' }, true],
+    [{ via: 'tls', host: 'closed.invalid' }, true],
+    [{ via: 'tls', host: 'whisper-gate' }, true],
+    [{ via: 'dns', port: null, host: `${'0a'.repeat(30)}.${'1b'.repeat(30)}.example.com` }, true],
+    [{ via: 'dns', port: null, host: 'data.example.com' }, false],
+    [{ via: 'connect', host: 'example.com' }, false],
+    [{ via: 'dns', port: null, host: 'closed.invalid.evil.test' }, false],
+    [{ event: 'ingress', reason: 'client_not_allowed', verify: true }, false],
+  ])('%j: %s', (difference, isLike) => {
+    expect(remedyFor(group(difference), NOTHING)?.verify ?? false).toBe(isLike);
+  });
+
+  test('are counted apart from others of the same host, so none hides behind the mark', () => {
+    const tally = new Tally();
+    const time = '2026-11-24T12:00:00.000Z';
+    tally.add({ ...DENIED, host: 'evil.test' }, time);
+    tally.add({ ...DENIED, host: 'evil.test', verify: true }, time);
+    expect(tally.groups().map(({ verify, count }) => [verify, count])).toEqual(
+      expect.arrayContaining([
+        [undefined, 1],
+        [true, 1],
+      ]),
+    );
+  });
 });
 
 describe('rules that have changed since', () => {

@@ -14,7 +14,7 @@ import {
   type Verdict,
 } from '../policy/decide.ts';
 import { formatHostPort } from '../policy/host.ts';
-import { allowLine, explainDenial, ruleFor } from '../policy/remedy.ts';
+import { allowLine, explainDenial, isNearby, textOf } from '../policy/remedy.ts';
 import type { Target } from '../policy/target.ts';
 import { takenGroups } from '../report/remedies.ts';
 import { AskedHostError, readAskedHost } from './check-target.ts';
@@ -106,16 +106,34 @@ async function judge(
         (address) => `    ${address}  ${classOf(address, target.port, isForbidden)}`,
       ),
       ...(trouble ? [`    ${trouble}`] : []),
-      ...explain(verdict, target, takenGroups(policy.allow)),
+      ...explain(verdict, target, addresses, policy),
     ],
   };
 }
 
 /** What would change a denial, with the line to add where it has one. */
-function explain(verdict: Verdict, target: Target, taken: ReadonlySet<string>): string[] {
-  if (verdict.decision === 'allow' || verdict.reason === 'dns_error') return [];
-  if (verdict.reason !== 'not_allowed') return [`    ${explainDenial(verdict, target)}`];
-  return [`    to allow it: ${allowLine(ruleFor(target), taken)}`];
+function explain(
+  verdict: Verdict,
+  target: Target,
+  addresses: readonly string[],
+  policy: Policy,
+): string[] {
+  const { decision, reason, final } = verdict;
+  if (decision === 'allow' || reason === 'dns_error') return [];
+  const isClosed =
+    reason === 'not_allowed' && addresses.some((each) => classifyAddress(each).never);
+  const nonPublic = addresses.filter((address) => !classifyAddress(address).public);
+  const isPrivate = reason === 'non_public_address' && target.kind === 'name' && !final;
+  if ((reason !== 'not_allowed' && !isPrivate) || nonPublic.some(isNearby) || isClosed) {
+    return [`    ${explainDenial(verdict, target)}`];
+  }
+  const extra = target.kind === 'name' ? nonPublic : [];
+  const file = {
+    taken: takenGroups(policy.allow),
+    rules: policy.allow.map(({ label }) => textOf(label)),
+  };
+  const warning = nonPublic.length > 0 ? ' (only if it is yours, and whisper needs it)' : '';
+  return [`    to allow it${warning}: ${allowLine(target, file, extra)}`];
 }
 
 function classOf(address: string, port: number, isForbidden: IsForbidden): string {

@@ -7,6 +7,7 @@ import { formatReport } from '../report/report.ts';
 import { Tally } from '../report/tally.ts';
 import type { DeniedOptions } from './denied.ts';
 import { Follower } from './denied-follow.ts';
+import { printLines } from './denied-lines.ts';
 import { outputLook, print } from './terminal.ts';
 
 /** Characters; the log's own lines have less than two thousand. */
@@ -25,6 +26,10 @@ export async function reportLog(options: DeniedOptions): Promise<void> {
   const tallied = tally.groups();
   const known = { policy: null, taken: readAllowGroups(process.env) };
   const groups = tallied.map((group) => ({ ...group, remedy: remedyFor(group, known) }));
+  if (options.lines) {
+    await printLines(groups, known.taken);
+    return;
+  }
   const failures = failed.groups();
   if (json) {
     await print(`${JSON.stringify({ lines, groups, failures }, null, 2)}\n`);

@@ -1,10 +1,13 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Health } from '../admin/health.ts';
+import { readAllowGroups } from '../config/config.ts';
 import { parseDuration, ValueError } from '../config/values.ts';
+import { takenGroups } from '../report/remedies.ts';
 import { formatReport } from '../report/report.ts';
 import type { Snapshot } from '../report/snapshot.ts';
 import { type AdminClient, adminClient } from './ask-admin.ts';
 import { followProxy } from './denied-follow.ts';
+import { printLines } from './denied-lines.ts';
 import { followLog, reportLog } from './denied-log.ts';
 import { endWithReader, outputLook, print } from './terminal.ts';
 import { answerUsage } from './usage.ts';
@@ -27,6 +30,7 @@ export interface DeniedOptions {
   since?: Period;
   follow?: boolean;
   json?: boolean;
+  lines?: boolean;
   all?: boolean;
 }
 
@@ -44,6 +48,13 @@ export function addDenied(program: Command): void {
     .option('--since <time>', 'only what was within that time, as in 30m, 1h or 7d', parsePeriod)
     .option('--follow', 'go on with what is denied from now on')
     .option('--all', 'what was allowed too')
+    .addOption(
+      new Option('--lines', 'only the lines to add to whisper-proxy.env').conflicts([
+        'follow',
+        'json',
+        'all',
+      ]),
+    )
     .option('--json', 'one JSON document instead of the table')
     .addHelpText('after', HELP)
     .action(denied);
@@ -71,7 +82,7 @@ async function askProxy(admin: AdminClient, options: DeniedOptions): Promise<voi
 /** Prints what the proxy remembers, and returns it. */
 async function reportProxy(admin: AdminClient, options: DeniedOptions): Promise<Snapshot> {
   const snapshot = (await (await admin.get('/decisions')).json()) as Snapshot;
-  const { since, all = false, json } = options;
+  const { since, all = false, json, lines } = options;
   const cutoff = since ? new Date(Date.now() - since.milliseconds).toISOString() : '';
   const groups = snapshot.groups.filter(
     ({ decision, last }) => (all || decision !== 'allow') && last >= cutoff,
@@ -79,6 +90,13 @@ async function reportProxy(admin: AdminClient, options: DeniedOptions): Promise<
   const failures = snapshot.failures.filter(({ last }) => last >= cutoff);
   if (json) {
     await print(`${JSON.stringify({ ...snapshot, groups, failures }, null, 2)}\n`);
+    return snapshot;
+  }
+  if (lines) {
+    const allowed = snapshot.rules.filter(({ list }) => list === 'allow');
+    // Lines that were added since are not in force yet.
+    const taken = new Set([...takenGroups(allowed), ...readAllowGroups(process.env)]);
+    await printLines(groups, taken);
     return snapshot;
   }
   const { upstream: whisper } = (await (await admin.get('/healthz')).json()) as Health;

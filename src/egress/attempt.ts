@@ -2,6 +2,7 @@ import { type IncomingMessage, METHODS } from 'node:http';
 import type { Socket } from 'node:net';
 import { isTakenVersion } from '../http/framing.ts';
 import { hostFieldFault } from '../http/host-field.ts';
+import { isMarkedAsVerify } from '../http/verify-mark.ts';
 import type { Via } from '../log/decision-log.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { type Target, TargetError } from '../policy/target.ts';
@@ -20,6 +21,8 @@ export interface Attempt {
   onGone: (callback: () => void) => () => void;
   /** It came with Encrypted Client Hello. */
   ech?: true;
+  /** It says that `whisper-proxy verify` made it. */
+  verify?: true;
 }
 
 /** Node's parser takes these with RTSP/1.0 and ICE/1.0 as well, and does not tell. SOURCE is of ICE alone. */
@@ -34,15 +37,17 @@ export function checkMessage(request: IncomingMessage): void {
   if (fault !== null) throw new TargetError(fault);
 }
 
-/** The attempt that a request on a connection makes. */
+/** The attempt that a request on a connection makes. @param request where it is HTTP. */
 export function attemptOf(
   via: Via,
   method: string | null,
   text: string | null,
   client: Socket,
   parse: () => Target,
+  request?: IncomingMessage,
 ): Attempt {
   return {
+    ...(request && isMarkedAsVerify(request) ? { verify: true } : {}),
     via,
     method,
     text,

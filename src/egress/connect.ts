@@ -41,10 +41,17 @@ export async function handleConnect(
 ): Promise<void> {
   client.on('error', () => undefined);
   const text = request.url ?? '';
-  const attempt = attemptOf('connect', 'CONNECT', text, client, () => {
-    checkMessage(request);
-    return parseAuthority(text);
-  });
+  const attempt = attemptOf(
+    'connect',
+    'CONNECT',
+    text,
+    client,
+    () => {
+      checkMessage(request);
+      return parseAuthority(text);
+    },
+    request,
+  );
   const admission = await admissions.admit(attempt);
   if (!admission.admitted) {
     endWith(client, formatAnswer(admission.answer));
@@ -73,9 +80,16 @@ export async function refuseConnect(
   answers: boolean,
 ): Promise<void> {
   client.on('error', () => undefined);
-  const attempt = attemptOf(via, 'CONNECT', request.url ?? null, client, () => {
-    throw new TargetError(why);
-  });
+  const attempt = attemptOf(
+    via,
+    'CONNECT',
+    request.url ?? null,
+    client,
+    () => {
+      throw new TargetError(why);
+    },
+    request,
+  );
   const admission = await admissions.admit(attempt);
   if (!answers) reset(client);
   else if (!admission.admitted) endWith(client, formatAnswer(admission.answer));

@@ -46,7 +46,7 @@ export class Progress {
   }
 
   record(verdict: Verdict, address: string | null, error?: string): Recorded {
-    const { via, method, text, client, ech } = this.#attempt;
+    const { via, method, text, client, ech, verify } = this.#attempt;
     const { decision, reason, rule, final } = verdict;
     const record: DecisionRecord = {
       event: 'egress',
@@ -64,6 +64,7 @@ export class Progress {
       ...(error === undefined ? {} : { error }),
       ...(final ? { final } : {}),
       ...(ech ? { ech } : {}),
+      ...(verify ? { verify } : {}),
     };
     return this.#log.decide(record);
   }

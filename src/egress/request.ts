@@ -56,6 +56,7 @@ export async function handleRequest(
         throw error;
       }
     },
+    request,
   );
   const admission = await admissions.admit(attempt);
   if (!admission.admitted) {

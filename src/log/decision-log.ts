@@ -32,6 +32,8 @@ export interface DecisionRecord {
   sni?: string;
   /** A ClientHello with Encrypted Client Hello: the name that counts is the outer one. */
   ech?: true;
+  /** The request says that `whisper-proxy verify` made it, as any request can. */
+  verify?: true;
 }
 
 /** What a connection has carried when it ends. */
@@ -241,8 +243,20 @@ export class DecisionLog {
 }
 
 function foldKey(record: DecisionRecord): string {
-  const { event, client, via, host, port, decision, reason, rule, sni, config } = record;
-  return JSON.stringify([event, client, via, host, port, decision, reason, rule, sni, config]);
+  const { event, client, via, host, port, decision, reason, rule, sni, config, verify } = record;
+  return JSON.stringify([
+    event,
+    client,
+    via,
+    host,
+    port,
+    decision,
+    reason,
+    rule,
+    sni,
+    config,
+    verify,
+  ]);
 }
 
 function add(fold: Fold, repeated: number, totals: EndTotals | null): void {

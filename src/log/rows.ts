@@ -1,6 +1,6 @@
 import type { DestinationStream } from 'pino';
 import { formatHostPort, parseHost } from '../policy/host.ts';
-import { ruleFor } from '../policy/remedy.ts';
+import { allowLine } from '../policy/remedy.ts';
 
 type Line = Record<string, unknown>;
 
@@ -66,9 +66,7 @@ function columns({ via, event, host, port }: Line): string {
 
 function remedy({ reason, host, port }: Line): string {
   const parsed = reason === 'not_allowed' && host !== null ? parseHost(String(host)) : null;
-  return parsed
-    ? `  to allow it: EGRESS_ALLOW=${ruleFor({ ...parsed, port: port as number | null })}`
-    : '';
+  return parsed ? `  to allow it: ${allowLine({ ...parsed, port: port as number | null })}` : '';
 }
 
 function times({ repeated }: Line): string {

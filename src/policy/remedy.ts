@@ -1,33 +1,79 @@
+import { classifyAddress } from './addresses.ts';
 import type { Reason, Verdict } from './decide.ts';
 import { formatHostPort, type Host } from './host.ts';
+import { type Preset, presetFor } from './presets.ts';
 import type { List } from './rules.ts';
 import type { Target } from './target.ts';
+
+const HTTPS = 443;
 
 /**
  * The rule that covers just this target, as an operator would write it.
  * @param target its port is null for a look-up, which does not tell: 443 is the likely one.
  */
 export function ruleFor({ kind, host, port }: Host & { port: number | null }): string {
-  return kind === 'name' && (port ?? 443) === 443 ? host : formatHostPort(host, port ?? 443);
+  return kind === 'name' && (port ?? HTTPS) === HTTPS ? host : formatHostPort(host, port ?? HTTPS);
 }
 
+/** What `allowLine` has to know of the file that its line is for. */
+export interface FileContents {
+  /** The groups that have allow rules. */
+  taken: ReadonlySet<string>;
+  /** The allow rules, as they are written; null where they are not known. */
+  rules?: readonly string[] | null;
+}
+
+const EMPTY_FILE: FileContents = { taken: new Set() };
+
 /**
- * The line of an env file that adds one rule, in a group of its own: no name may stand there twice,
- * and EGRESS_ALLOW may be taken. Rules of different hosts and ports get groups of different names.
- * @param rule as `ruleFor` gives it.
- * @param taken the groups that the file has already.
+ * The line of an env file that allows a target, in a group of its own: no name may stand there twice,
+ * and EGRESS_ALLOW may be taken. For a host of a preset it allows the whole preset, since what needs
+ * one of its hosts needs all of them. This is the one place that makes such lines.
+ * @param target its port is null for a look-up.
+ * @param addresses those that the name has and that are not public: they need rules of their own.
  */
-export function allowLine(rule: string, taken: ReadonlySet<string>): string {
-  const group = rule
+export function allowLine(
+  target: Host & { port: number | null },
+  file: FileContents = EMPTY_FILE,
+  addresses: readonly string[] = [],
+): string {
+  const rule = ruleFor(target);
+  const preset = presetOf(target);
+  if (preset !== null) {
+    const missing = preset.rules.filter((each) => !file.rules?.includes(each));
+    return lineOf(preset.group, missing.length > 0 ? missing : preset.rules, file.taken);
+  }
+  const port = target.port ?? HTTPS;
+  const rules = [rule, ...addresses.map((host) => ruleFor({ kind: 'address', host, port }))];
+  return lineOf(groupFor(rule), rules, file.taken);
+}
+
+/** The preset that a target belongs to, or null. */
+export function presetOf({ kind, host, port }: Host & { port: number | null }): Preset | null {
+  return kind === 'name' && (port ?? HTTPS) === HTTPS ? presetFor(host) : null;
+}
+
+/** The line that sets rules in a group. @param taken groups that there are already; the name evades them. */
+export function lineOf(
+  group: string,
+  rules: readonly string[],
+  taken: ReadonlySet<string>,
+): string {
+  let free = group;
+  for (let number = 2; taken.has(free); number += 1) free = `${group}_${number}`;
+  return `${variableOf('allow', free)}=${rules.join(' ')}`;
+}
+
+/** The name of a group for one rule: rules of different hosts and ports have different ones. */
+export function groupFor(rule: string): string {
+  return rule
     .replace(/:443$/, '')
+    .replace(/^\*\./, '')
     .replace(/[[\]]/g, '')
     .replaceAll('_', '___')
     .replaceAll('-', '__')
     .replace(/[.:]/g, '_')
     .toUpperCase();
-  let free = group;
-  for (let number = 2; taken.has(free); number += 1) free = `${group}_${number}`;
-  return `${variableOf('allow', free)}=${rule}`;
 }
 
 /** The variable that holds the rules of a list and group. @param group null: of none. */
@@ -54,15 +100,14 @@ export function textOf(label: string): string {
  */
 export function explainDenial(verdict: Verdict, target: Target | null): string {
   const where = target ? formatHostPort(target.host, target.port) : 'the target';
-  const rule = target ? ruleFor(target) : '';
   switch (verdict.reason) {
     case 'not_allowed':
       if (verdict.invalid) return INVALID;
-      return `${where} is not on the allowlist. To allow it, add ${rule} to EGRESS_ALLOW: EGRESS_ALLOW=${rule}`;
+      return `${where} is not on the allowlist.${target ? toAllow(target) : ''}`;
     case 'deny_rule':
       return `${where} is denied by the rule "${verdict.rule}". No allow rule wins over it: take it out of ${variableOf('deny', groupOf(verdict.rule ?? ''))} to change that.`;
     case 'non_public_address':
-      return explainNonPublic(verdict, target, where, rule);
+      return explainNonPublic(verdict, target, where);
     default:
       return OTHER[verdict.reason ?? 'bad_target'] ?? `${where} cannot be reached.`;
   }
@@ -118,16 +163,23 @@ const OTHER: Partial<Record<Reason, string>> = {
     'This client may not use the proxy. EGRESS_CLIENTS and INGRESS_CLIENTS name those that may.',
 };
 
-function explainNonPublic(
-  { final }: Verdict,
-  target: Target | null,
-  where: string,
-  rule: string,
-): string {
+function explainNonPublic({ final }: Verdict, target: Target | null, where: string): string {
   if (final)
     return `${where} is an address that is never reached through the proxy, whatever the rules say.`;
   if (target?.kind === 'address') {
-    return `${where} is not a public address. To allow it all the same, add ${rule} to EGRESS_ALLOW: EGRESS_ALLOW=${rule}`;
+    const sentence = `${where} is not a public address.`;
+    return isNearby(target.host)
+      ? `${sentence} It is the proxy itself.`
+      : `${sentence} If it is yours and whisper needs it, add to whisper-proxy.env: ${allowLine(target)}`;
   }
-  return `${where} has an address that is not public. To allow it all the same, add a rule for that address (it stands in the log) to EGRESS_ALLOW.`;
+  return `${where} has an address that is not public. If it is yours and whisper needs it, "whisper-proxy denied" has the line that allows it.`;
+}
+
+function toAllow(target: Target): string {
+  return ` To allow it, add to whisper-proxy.env: ${allowLine(target)}`;
+}
+
+/** Whether an address is on this side of every network: loopback, unspecified. No remedy should open it. */
+export function isNearby(address: string): boolean {
+  return ['loopback', 'unspecified'].includes(classifyAddress(address).name);
 }

@@ -59,6 +59,7 @@ export function readLogLine(text: string): LoggedDecision | LoggedFailure | 'oth
       client: textOf(line.client),
       ...(typeof line.error === 'string' ? { error: printable(line.error) } : {}),
       ...(line.final === true ? { final: true } : {}),
+      ...(line.verify === true ? { verify: true } : {}),
     },
     time,
     count,

@@ -9,9 +9,18 @@ import {
   type Reason,
 } from '../policy/decide.ts';
 import { type Host, parseHost } from '../policy/host.ts';
-import { allowLine, groupOf, ruleFor, textOf, variableOf } from '../policy/remedy.ts';
+import {
+  allowLine,
+  type FileContents,
+  groupOf,
+  isNearby,
+  presetOf,
+  textOf,
+  variableOf,
+} from '../policy/remedy.ts';
 import { explainNoise } from './noise.ts';
 import type { Remedy, TalliedGroup } from './snapshot.ts';
+import { isLikeVerify } from './verify-probes.ts';
 
 /** What is known of the configuration that a remedy is for. */
 export interface Known {
@@ -45,25 +54,39 @@ export function remedyFor(group: Readonly<TalliedGroup>, known: Known): Remedy |
   const isUsual = group.decision === 'deny' && [null, 80, HTTPS].includes(group.port);
   const noise =
     group.event === 'egress' && isUsual && group.host !== null ? explainNoise(group.host) : null;
-  if (noise !== null) return { line: null, text: noise, noise: true };
+  const plain = { line: null, noise: false };
+  if (noise !== null) return { ...plain, text: noise, noise: true };
+  if (isLikeVerify(group)) return { ...plain, text: VERIFY, verify: true };
   const text = allowedByNow(group, known.policy);
-  if (text !== null) return { line: null, text, noise: false };
-  return { line: null, noise: false, ...EXPLANATIONS[group.reason ?? 'bad_target'](group, known) };
+  if (text !== null) return { ...plain, text };
+  return { ...plain, ...EXPLANATIONS[group.reason ?? 'bad_target'](group, known) };
 }
 
 type Explain = (group: Readonly<TalliedGroup>, known: Known) => { text: string; line?: string };
 
 const EXPLANATIONS: Record<Reason, Explain> = {
-  not_allowed: (group, { policy, taken, denies_all = policy?.invalid }) => {
+  not_allowed: (group, known) => {
+    const { policy, denies_all = policy?.invalid } = known;
     if (denies_all) return { text: 'the configuration is invalid, so everything is denied' };
     if (group.host === null) return { text: MANY };
     const host = readHost(group.host);
     if (host === null) return { text: 'no rule can cover it' };
+    if (host.kind === 'address' && isNearby(host.host)) return { text: nearby(host.host) };
+    const target = { ...host, port: group.port };
+    const line = allowLine(target, fileOf(known));
+    const preset = presetOf(target);
+    if (preset !== null) {
+      const [variable = ''] = line.split('=');
+      const limit = `${variable.replace('ALLOW', 'MAX_UPLOAD')}=${preset.maxUpload}`;
+      const upload =
+        preset.maxUpload === null ? '' : `, and ${limit} keeps recordings from going there`;
+      return { line, text: `${preset.what} need all of these hosts${upload}` };
+    }
     const text =
       group.decision === 'would_deny'
-        ? 'no allow rule covers it; EGRESS_MODE=report let it through'
-        : 'no allow rule covers it';
-    return { text, line: allowLine(ruleFor({ ...host, port: group.port }), taken) };
+        ? `${UNCOVERED}; EGRESS_MODE=report let it through`
+        : UNCOVERED;
+    return { text, line };
   },
   deny_rule: ({ rule }) => {
     if (rule === null) return { text: MANY };
@@ -72,7 +95,7 @@ const EXPLANATIONS: Record<Reason, Explain> = {
       text: `a deny rule covers it, and no allow rule wins over that; to change it, take ${textOf(rule)} out of ${variable}`,
     };
   },
-  non_public_address: (group, { taken }) => {
+  non_public_address: (group, known) => {
     const address = addressOf(group);
     if (address === null) return { text: 'an address that is not public' };
     if (group.final || classifyAddress(address).never) {
@@ -80,10 +103,15 @@ const EXPLANATIONS: Record<Reason, Explain> = {
         text: `${address} is closed under any rule: link-local, metadata, whisper itself, or the proxy`,
       };
     }
-    const rule = ruleFor({ kind: 'address', host: address, port: group.port });
+    if (isNearby(address)) return { text: nearby(address) };
+    const host = group.host === null ? null : readHost(group.host);
+    const line =
+      host?.kind === 'name'
+        ? allowLine({ ...host, port: group.port }, fileOf(known), [address])
+        : allowLine({ kind: 'address', host: address, port: group.port }, fileOf(known));
     return {
       text: `${address} is not a public address; open it only if it is one of yours that whisper needs`,
-      line: allowLine(rule, taken),
+      line,
     };
   },
   bad_target: ({ event }) => ({
@@ -137,6 +165,17 @@ function tooMany(event: TalliedGroup['event'], via: readonly Via[]): string {
 }
 
 const MANY = 'many hosts, counted together';
+/** What the reason `not_allowed` says already. */
+export const UNCOVERED = 'no allow rule covers it';
+const VERIFY = 'as whisper-proxy verify asks for it, to see that it is denied';
+
+function nearby(address: string): string {
+  return `${address} is the proxy itself, where nothing is that whisper needs; no rule should open it`;
+}
+
+function fileOf({ policy, taken }: Known): FileContents {
+  return { taken, rules: policy?.allow.map(({ label }) => textOf(label)) ?? null };
+}
 
 /** Rules may have changed since a denial. A listener's or a client's address is told by `final` alone. */
 function allowedByNow(group: Readonly<TalliedGroup>, policy: Policy | null): string | null {

@@ -30,7 +30,7 @@ const APPLY = `Put such a line into whisper-proxy.env, then: ${RELOAD_COMMAND}`;
 
 /** A report for people, with its final newline. */
 export function formatReport(report: Report, look: Look): string {
-  const groups = report.groups.filter(({ remedy }) => !remedy?.noise);
+  const groups = report.groups.filter(({ remedy }) => !remedy?.noise && !remedy?.verify);
   const isRemediable = groups.some(({ remedy }) => remedy !== null && remedy.line !== null);
   const blocks = [
     ...(report.denies_all ? [wrap(INVALID, look).join('\n')] : []),
@@ -38,6 +38,7 @@ export function formatReport(report: Report, look: Look): string {
     ...formatFailures(report.failures, report.whisper, look),
     ...(groups.length > 0 ? [formatTable(groups, look)] : []),
     ...formatNoise(report.groups, look),
+    ...formatVerify(report.groups, look),
     ...formatTimed(report.rules, look),
     ...(isRemediable ? [wrap(APPLY, look).join('\n')] : []),
   ];
@@ -72,6 +73,27 @@ function formatNoise(groups: readonly DecisionGroup[], look: Look): string[] {
     const list = [...hosts].map(([where, count]) => `${where} (${times(count)})`);
     return wrap(`noise: ${list.join(', ')}: ${text}`, look).join('\n');
   });
+}
+
+/** All of them: whisper could have made its own attempts look like these. */
+function formatVerify(groups: readonly DecisionGroup[], look: Look): string[] {
+  const probes = groups.filter(({ remedy }) => remedy?.verify);
+  if (probes.length === 0) return [];
+  const [first = ''] = probes.map((group) => group.first).sort();
+  const last =
+    probes
+      .map((group) => group.last)
+      .sort()
+      .at(-1) ?? '';
+  const hosts = new Map<string, number>();
+  for (const group of probes) {
+    const where = formatWhere(group);
+    hosts.set(where, (hosts.get(where) ?? 0) + group.count);
+  }
+  const list = [...hosts].map(([where, count]) => (count === 1 ? where : `${where} (${count})`));
+  const when = `from ${formatTime(first, look.now)} to ${formatTime(last, look.now)}`;
+  const text = `like verify's attempts, ${when} (if you did not run it then, it was whisper): ${list.join(', ')}`;
+  return [wrap(text, look).join('\n')];
 }
 
 function formatTimed(rules: readonly RuleUse[], look: Look): string[] {

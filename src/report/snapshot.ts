@@ -25,6 +25,8 @@ export interface TalliedGroup {
   client: string | null;
   /** The address is closed under any rule. */
   final: boolean;
+  /** The requests say that `whisper-proxy verify` made them. */
+  verify?: true;
 }
 
 /** What an operator can do about a denial. */
@@ -35,6 +37,8 @@ export interface Remedy {
   text: string;
   /** Nothing is missing without it: the text says what it is, and how to turn it off. */
   noise: boolean;
+  /** It looks like an attempt of `whisper-proxy verify`, which has to be denied: listed apart. */
+  verify?: boolean;
 }
 
 export interface DecisionGroup extends TalliedGroup {

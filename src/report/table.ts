@@ -1,5 +1,6 @@
 import { formatHostPort } from '../policy/host.ts';
 import { BOLD, DIM, type Look, paint, paintDecision, wrap } from './look.ts';
+import { UNCOVERED } from './remedies.ts';
 import type { DecisionGroup } from './snapshot.ts';
 import { formatTime } from './times.ts';
 
@@ -64,7 +65,8 @@ export function formatRemedy(
   shown.add(line);
   const advice = isSame ? paint(look, DIM, 'the same line') : paint(look, BOLD, line);
   // The row has said that it is not allowed.
-  const why = reason === 'not_allowed' ? [] : explanation;
+  const isSaid = reason === 'not_allowed' && text.startsWith(UNCOVERED);
+  const why = isSaid || isSame ? [] : explanation;
   return [...why, `${INDENT}to allow it: ${advice}`];
 }
 

@@ -5,7 +5,7 @@ import type { TalliedGroup } from './snapshot.ts';
 export type Tallied = Pick<
   DecisionRecord,
   'event' | 'decision' | 'reason' | 'rule' | 'host' | 'port' | 'address' | 'client'
-> & { via: Via | null; error?: string; final?: boolean };
+> & { via: Via | null; error?: string; final?: boolean; verify?: true };
 
 /** Groups. Apart, so that a stranger at ingress cannot push out what whisper tries. */
 const LIMITS = { egress: 900, ingress: 100 };
@@ -59,7 +59,7 @@ export class Tally {
 }
 
 function groupOf(decision: Tallied, time: string, count: number): TalliedGroup {
-  const { event, reason, rule, host, port, via, address, error, client, final } = decision;
+  const { event, reason, rule, host, port, via, address, error, client, final, verify } = decision;
   return {
     event,
     decision: decision.decision,
@@ -75,18 +75,20 @@ function groupOf(decision: Tallied, time: string, count: number): TalliedGroup {
     error: error ?? null,
     client,
     final: final ?? false,
+    ...(verify ? { verify } : {}),
   };
 }
 
 function withoutHost(group: TalliedGroup): TalliedGroup {
+  const { verify: _, ...rest } = group;
   const nothing = { rule: null, host: null, port: null, address: null, error: null, client: null };
-  return { ...group, ...nothing, final: false };
+  return { ...rest, ...nothing, final: false };
 }
 
 /** Merges a group into its like, and moves that to the end. */
 function merge(groups: Map<string, TalliedGroup>, group: TalliedGroup): TalliedGroup {
-  const { event, decision, reason, rule, host, port } = group;
-  const key = JSON.stringify([event, decision, reason, rule, host, port]);
+  const { event, decision, reason, rule, host, port, verify } = group;
+  const key = JSON.stringify([event, decision, reason, rule, host, port, verify]);
   const like = groups.get(key);
   if (like === undefined) {
     groups.set(key, group);

@@ -1,5 +1,6 @@
 import { type IncomingMessage, request } from 'node:http';
 import type { Socket } from 'node:net';
+import { VERIFY_AGENT } from '../http/verify-mark.ts';
 import { printable } from '../log/printable.ts';
 import type { Outcome } from './probe.ts';
 
@@ -67,7 +68,7 @@ export function openTunnel(
       port,
       method,
       path: target,
-      headers: { host },
+      headers: { host, 'user-agent': VERIFY_AGENT },
       agent: false,
     });
     const timer = setTimeout(() => {
