@@ -102,11 +102,40 @@ describe('repeats within ten seconds', () => {
     { decision: 'would_deny' },
     { reason: 'deny_rule' },
     { event: 'ingress' },
+    { address: '192.0.2.2' },
+    { method: 'PATCH' },
+    { error: 'ECONNREFUSED' },
+    { final: true },
+    { verify: true },
+    { ech: true },
   ])('%j is another decision', (difference) => {
     const log = createLog();
     log.decide(RECORD);
     log.decide({ ...RECORD, ...difference });
     expect(lines).toHaveLength(2);
+  });
+
+  test('of connections to two addresses are counted for each', () => {
+    const log = createLog();
+    for (const address of ['192.0.2.1', '192.0.2.2', '192.0.2.2', '192.0.2.1', '192.0.2.2']) {
+      log.decide({ ...ALLOWED, address });
+    }
+    vi.advanceTimersByTime(10_000);
+    const counted = lines.map(({ address, repeated }) => [address, repeated]);
+    expect(counted).toEqual([
+      ['192.0.2.1', undefined],
+      ['192.0.2.2', undefined],
+      ['192.0.2.1', 1],
+      ['192.0.2.2', 2],
+    ]);
+  });
+
+  test('of a look-up are A and AAAA, and no other types', () => {
+    const log = createLog();
+    for (const method of ['A', 'AAAA', 'TXT', 'A', 'HTTPS']) {
+      log.decide({ ...RECORD, via: 'dns', port: null, method });
+    }
+    expect(lines.map(({ method }) => method)).toEqual(['A', 'TXT', 'HTTPS']);
   });
 
   test('are written when the log is closed', async () => {

@@ -242,20 +242,15 @@ export class DecisionLog {
   }
 }
 
+/** What decisions have to share to be repeats of one: everything that their line shows but when. */
 function foldKey(record: DecisionRecord): string {
-  const { event, client, via, host, port, decision, reason, rule, sni, config, verify } = record;
+  const { event, client, via, host, port, address, decision, reason } = record;
+  const { rule, sni, ech, config, error, final, verify } = record;
+  // Resolvers ask for both families at once: that is one look-up.
+  const method = via === 'dns' && record.method === 'AAAA' ? 'A' : record.method;
   return JSON.stringify([
-    event,
-    client,
-    via,
-    host,
-    port,
-    decision,
-    reason,
-    rule,
-    sni,
-    config,
-    verify,
+    ...[event, client, via, method, host, port, address, decision, reason],
+    ...[rule, sni, ech, config, error, final, verify],
   ]);
 }
 

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { FAILURE_REASONS } from '../ingress/observer.ts';
 import { VIAS } from '../log/decision-log.ts';
-import { printable } from '../log/printable.ts';
+import { stillPrintable } from '../log/printable.ts';
 import { REASONS } from '../policy/decide.ts';
 import { isFailureStatus, type TalliedFailure } from './failures.ts';
 import type { Tallied } from './tally.ts';
@@ -29,8 +29,8 @@ const DECISIONS = ['allow', 'deny', 'would_deny'] as const;
 
 /**
  * Reads a line of the log. What stands before the JSON is ignored: `podman logs --timestamps` and
- * `journalctl` put the time there, and who wrote it. Text is escaped again, since whoever made the
- * line may not be the log.
+ * `journalctl` put the time there, and who wrote it. Text is escaped where it has to be, since whoever
+ * made the line may not be the log.
  * @returns `other` for a line of the log that is no decision, `foreign` for one that is none of it.
  */
 export function readLogLine(text: string): LoggedDecision | LoggedFailure | 'other' | 'foreign' {
@@ -57,7 +57,7 @@ export function readLogLine(text: string): LoggedDecision | LoggedFailure | 'oth
       port: wholeNumber(line.port, 65_535),
       address: address !== null && isIP(address) !== 0 ? address : null,
       client: textOf(line.client),
-      ...(typeof line.error === 'string' ? { error: printable(line.error) } : {}),
+      ...(typeof line.error === 'string' ? { error: stillPrintable(line.error) } : {}),
       ...(line.final === true ? { final: true } : {}),
       ...(line.verify === true ? { verify: true } : {}),
     },
@@ -105,5 +105,5 @@ function wholeNumber(value: unknown, highest: number): number | null {
 }
 
 function textOf(value: unknown): string | null {
-  return typeof value === 'string' ? printable(value) : null;
+  return typeof value === 'string' ? stillPrintable(value) : null;
 }
