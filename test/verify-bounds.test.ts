@@ -3,6 +3,7 @@ import { boundsFor } from '../src/verify/bounds.ts';
 import { networkProbes } from '../src/verify/network-probes.ts';
 import { countAttempts, runProbes } from '../src/verify/probe.ts';
 import { throughProxyProbes } from '../src/verify/proxy-probes.ts';
+import { TcpProber } from '../src/verify/tcp-prober.ts';
 import { describeVantage } from '../src/verify/vantage.ts';
 
 test('packets are sent one after the other, and not all at once after a hold-up', async () => {
@@ -42,7 +43,7 @@ describe('the bounds', () => {
       port: null,
     }));
     const targets = { proxy: '10.89.77.2', also, allowed: [] };
-    const network = networkProbes(vantage, targets, async () => false);
+    const network = networkProbes(vantage, targets, new TcpProber());
     const probes = [...network, ...throughProxyProbes(vantage, targets)];
     return { ...boundsFor(probes), packets: countAttempts(probes, 'packet') };
   }

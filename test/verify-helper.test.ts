@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { kernelProbes } from '../src/verify/kernel-probes.ts';
 import { runProbes } from '../src/verify/probe.ts';
+import { TcpProber } from '../src/verify/tcp-prober.ts';
 import { describeVantage } from '../src/verify/vantage.ts';
 
 const BOUNDS = {
@@ -25,10 +26,7 @@ describe('a helper that does not run to its end', () => {
   const targets = { proxy: '127.0.0.1', also: [], allowed: [] };
 
   async function runWith(perl: string) {
-    return runProbes(
-      kernelProbes(vantage, targets, async () => false, { perl, limitMs: 1_000 }),
-      BOUNDS,
-    );
+    return runProbes(kernelProbes(vantage, targets, { perl, limitMs: 1_000 }), BOUNDS);
   }
 
   const folders: string[] = [];
@@ -48,6 +46,28 @@ describe('a helper that does not run to its end', () => {
     expect(results.length).toBeGreaterThan(40);
     expect(new Set(results.map(({ state }) => state))).toEqual(new Set(['unknown']));
     expect(results[0]?.detail).toMatch(/^the Perl helper did not get to its end: .*ENOENT/);
+  });
+
+  test.each([
+    ['none at all', () => '/nonexistent/perl', /the Perl helper did not try it: .*ENOENT/],
+    [
+      'one that dies',
+      () => script('echo no JSON; echo out of memory >&2; exit 9'),
+      /status 9 out of/,
+    ],
+    [
+      'one that says what nobody knows',
+      () => script('echo \'{"id":1,"fate":"EWHAT"}\'; cat'),
+      /EWHAT/,
+    ],
+    [
+      'one that cannot tell',
+      () => script('echo \'{"id":1,"fate":""}\'; cat'),
+      /does not tell whether/,
+    ],
+  ])('%s: a connection is unknown, and not closed', async (_, perl, detail) => {
+    const outcome = await new TcpProber(perl()).connect('127.0.0.1', 9);
+    expect(outcome).toEqual({ state: 'unknown', detail: expect.stringMatching(detail) });
   });
 
   test('one that dies: what it found open counts, what it found closed does not', async () => {

@@ -41,6 +41,8 @@ const NOT_IN_EVERY_KERNEL = new Map([
   ['all others but UNIX, INET, INET6 and NETLINK', /^58 of them: EAFNOSUPPORT$/],
 ]);
 
+const LEFT = 'it left: nobody answered';
+
 const isWrong = (result: Result) => !isAsWanted(result);
 const names = (results: Result[]) => results.map(({ name }) => name);
 /** What is wrong, beside what is known to be. */
@@ -123,15 +125,14 @@ describe.skipIf(!canVerify())(
       network.relax(`ip daddr ${PROXY} ip hdrlength != 5 accept`);
       network.relax('tcp sport 7860 accept');
       const { probes } = await network.report('whisper', AS_WHISPER);
-      const left = 'it left: nobody answered, and the gate did not refuse it';
       expect(beside(CLOSED_BY_THE_PROFILE, probes)).toEqual([
         'UDP to the gateway 10.89.77.1, 123: it was sent',
         'UDP to 1.1.1.1, 123: it was sent',
         'UDP to 8.8.8.8, 123: it was sent',
-        `DNS over TCP to 10.89.77.1, 853: ${left}`,
-        `DNS over TCP to 1.1.1.1, 853: ${left}`,
-        `DNS over TCP to 8.8.8.8, 853: ${left}`,
-        `the proxy's other ports, TCP, 8080: ${left}`,
+        `DNS over TCP to 10.89.77.1, 853: ${LEFT}`,
+        `DNS over TCP to 1.1.1.1, 853: ${LEFT}`,
+        `DNS over TCP to 8.8.8.8, 853: ${LEFT}`,
+        `the proxy's other ports, TCP, 8080: ${LEFT}`,
         "TCP to the proxy from whisper's own port 7860, connected",
         'IP options, record route to the proxy, router alert to the proxy: it was sent',
       ]);

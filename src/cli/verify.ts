@@ -6,12 +6,12 @@ import { parsePort } from '../policy/target.ts';
 import { boundsFor } from '../verify/bounds.ts';
 import { kernelProbes } from '../verify/kernel-probes.ts';
 import { networkProbes } from '../verify/network-probes.ts';
-import { watchRefusal } from '../verify/packets.ts';
 import { privilegeProbes } from '../verify/privilege-probes.ts';
 import { isAsWanted, type Probe, type Result, runProbes, single } from '../verify/probe.ts';
 import { throughProxyProbes } from '../verify/proxy-probes.ts';
 import { formatTable } from '../verify/table.ts';
 import { type Allowed, type Also, PROXY, type Targets, WHISPER } from '../verify/targets.ts';
+import { TcpProber } from '../verify/tcp-prober.ts';
 import { readVantage, VantageError } from '../verify/vantage.ts';
 import { vispProbes } from '../verify/visp-probes.ts';
 import { workingProxyProbes } from '../verify/working-probes.ts';
@@ -93,11 +93,10 @@ function fromWhisper(options: VerifyOptions): Probe[] {
   const targets: Targets = { proxy, also, allowed };
   try {
     const vantage = readVantage(proxy);
-    const isRefusing = watchRefusal(vantage.gateway);
     return [
-      ...networkProbes(vantage, targets, isRefusing),
+      ...networkProbes(vantage, targets, new TcpProber()),
       ...throughProxyProbes(vantage, targets),
-      ...kernelProbes(vantage, targets, isRefusing),
+      ...kernelProbes(vantage, targets),
       ...privilegeProbes(),
       ...workingProxyProbes(targets),
     ];

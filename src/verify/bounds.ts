@@ -7,8 +7,8 @@ import { type Bounds, countAttempts, type Probe } from './probe.ts';
 const AT_ONCE = { request: 16, packet: 64, share: Number.POSITIVE_INFINITY };
 
 /**
- * The kernel answers no more than 1000 times a second, in bursts of 50 (icmp_msgs_per_sec, icmp_msgs_burst):
- * if all began together, the gate's refusals would be among what it leaves out.
+ * The kernel answers no more than 1000 times a second, in bursts of 50 (icmp_msgs_per_sec, icmp_msgs_burst).
+ * Without the gate's answer nothing is lost but time: whether a packet left shows only after a second.
  */
 const APART_MS = 10;
 

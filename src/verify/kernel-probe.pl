@@ -85,7 +85,7 @@ my $REVOKE    = 3;
 my $NOWHERE   = '/proc/self/whisper-proxy-verify';    # exists on no system
 my $NO_MOUNT  = '/proc/self/fd';                      # exists, and nothing is mounted there
 
-require( ( $0 =~ m{^(.*)/} ? $1 : '.' ) . '/socket-probe.pl' );
+require( ( $0 =~ m{^(.*)/} ? $1 : '.' ) . "/$_" ) for 'tcp-fate.pl', 'socket-probe.pl';
 
 # Arguments are such that nothing comes of it if it is allowed: a type, a path or a descriptor that
 # does not exist, flags that are refused after the check, or what ends with this process.

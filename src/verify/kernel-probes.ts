@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type IsRefusing, judgeSilence } from './packets.ts';
 import { type Attempt, fold, type Outcome, type Probe, type State, type Tried } from './probe.ts';
 import { PUBLIC, type Targets } from './targets.ts';
 import type { Vantage } from './vantage.ts';
 
 const HELPER = fileURLToPath(new URL('./kernel-probe.pl', import.meta.url));
-/** As for Node's own connections. */
+/** As for the other connections. */
 const ANSWER_LIMIT_S = 2.5;
 /** Its probes have an alarm at 8 s each, and few take longer than an instant. */
 const LIMIT_MS = 15_000;
@@ -69,9 +68,6 @@ const OPEN: readonly Entry[] = [
 /** The one that whisper itself stands in the way of. Whatever else was not tried is a failure. */
 const MAY_BE_UNTRIED = 'source-port';
 
-/** Those that open connections by TCP, which the gate refuses as it does Node's. */
-const TCP = new Set(['bind-to-device', 'source-port', 'fast-open', 'mptcp']);
-
 /** A line that the helper has printed. */
 interface Line {
   id: string;
@@ -89,12 +85,11 @@ interface Line {
 export function kernelProbes(
   vantage: Vantage,
   { proxy }: Targets,
-  isRefusing: IsRefusing,
   { perl = 'perl', limitMs = LIMIT_MS } = {},
 ): Probe[] {
   let running: Promise<Map<string, Outcome>> | undefined;
   const outcomes = () => {
-    running ??= runHelper((args) => run(perl, args, limitMs), isRefusing, {
+    running ??= runHelper((args) => run(perl, args, limitMs), {
       proxy,
       gateway: vantage.gateway,
       public: PUBLIC[0],
@@ -118,7 +113,6 @@ export function kernelProbes(
 
 async function runHelper(
   run: (args: string[]) => Promise<Run>,
-  isRefusing: IsRefusing,
   parameters: Record<string, string>,
 ): Promise<Map<string, Outcome>> {
   const { output, failure } = await run([
@@ -129,10 +123,7 @@ async function runHelper(
   const isComplete = failure === null && lines.some(({ id }) => id === 'done');
   const tried = new Map<string, Tried[]>();
   for (const { id, what, state, detail } of lines) {
-    const outcome = TCP.has(id)
-      ? await judgeSilence({ state, detail }, isRefusing)
-      : { state, detail };
-    tried.set(id, [...(tried.get(id) ?? []), { what, ...outcome }]);
+    tried.set(id, [...(tried.get(id) ?? []), { what, state, detail }]);
   }
   const cut: Tried = {
     what: '',

@@ -1,4 +1,4 @@
-import { DISCARD, type IsRefusing, tcpAttempts, udpAttempts } from './packets.ts';
+import { DISCARD, udpAttempts } from './packets.ts';
 import type { Attempt, Probe } from './probe.ts';
 import {
   ADMIN_PORT,
@@ -10,6 +10,7 @@ import {
   portsOf,
   type Targets,
 } from './targets.ts';
+import type { TcpProber } from './tcp-prober.ts';
 import type { Vantage } from './vantage.ts';
 
 // The ports that the gate lets through to the proxy are tried elsewhere too: a rule that forgot the
@@ -24,12 +25,12 @@ const PROXY_OTHER_UDP = [80, 443, EGRESS_PORT, INGRESS_PORT];
 type TcpAttempts = (host: string, ports: readonly number[]) => Attempt[];
 
 /**
- * The ways out by TCP and UDP that Node can try by itself: all of them must be closed to whisper.
+ * The ways out by TCP and UDP: all of them must be closed to whisper.
  * Datagrams are empty, and nothing is sent on a connection.
  */
-export function networkProbes(vantage: Vantage, targets: Targets, isRefusing: IsRefusing): Probe[] {
+export function networkProbes(vantage: Vantage, targets: Targets, prober: TcpProber): Probe[] {
   const { gateway, neighbour } = vantage;
-  const tcp = (host: string, ports: readonly number[]) => tcpAttempts(host, ports, isRefusing);
+  const tcp: TcpAttempts = (host, ports) => prober.attempts(host, ports);
   return [
     ...addressProbes(tcp, `the gateway ${gateway}`, gateway, GATEWAY_TCP, GATEWAY_UDP),
     ...PUBLIC.flatMap((address) => addressProbes(tcp, address, address, PUBLIC_TCP, PUBLIC_UDP)),
@@ -41,7 +42,7 @@ export function networkProbes(vantage: Vantage, targets: Targets, isRefusing: Is
     }),
     ...dnsProbes(tcp, vantage, targets),
     ...manyProbes(vantage),
-    ...ipv6Probes(vantage),
+    ...ipv6Probes(tcp, vantage),
     ...proxyProbes(tcp, targets.proxy),
   ];
 }
@@ -104,10 +105,10 @@ function manyAttempts(
   );
 }
 
-function ipv6Probes({ device }: Vantage): Probe[] {
+function ipv6Probes(tcp: TcpAttempts, { device }: Vantage): Probe[] {
   return [
     closed('IPv6', `UDP to ${PUBLIC_IPV6}`, udpAttempts(PUBLIC_IPV6, [53, 443])),
-    closed('IPv6', `TCP to ${PUBLIC_IPV6}`, tcpAttempts(PUBLIC_IPV6, [443], null)),
+    closed('IPv6', `TCP to ${PUBLIC_IPV6}`, tcp(PUBLIC_IPV6, [443])),
     closed('IPv6', 'IPv6 link-local, fe80::1', udpAttempts(`fe80::1%${device}`, [DISCARD])),
     closed('IPv6', 'IPv6 multicast, ff02::1', udpAttempts(`ff02::1%${device}`, [DISCARD])),
     closed(

@@ -3,16 +3,13 @@ import { connect, isIPv6 } from 'node:net';
 import { exchangeDatagram } from './datagram.ts';
 import type { Attempt, Outcome } from './probe.ts';
 
-/** The gate's refusal of a SYN shows after 1 s, when the SYN is sent again; the next one is at 3 s. */
+/** A SYN is sent again after 1 s, and then at 3 s. */
 const LIMIT_MS = 2_500;
 
 /** What is said where nothing comes. */
-export const NO_ANSWER = 'no answer';
+const NO_ANSWER = 'no answer';
 /** What is said of a connection that was opened. */
 export const CONNECTED = 'connected';
-
-/** Whether the gate refuses connections with an answer, rather than to drop them. */
-export type IsRefusing = () => Promise<boolean>;
 
 /** The port that throws away what it gets (RFC 863), where there is such a thing. */
 export const DISCARD = 9;
@@ -33,7 +30,7 @@ const CLOSING = new Set([
 
 /**
  * Tries to connect. A refusal counts as open: whoever sent it was reached. Silence counts as closed,
- * which says little by itself; `sendDatagram` and `judgeSilence` say more.
+ * which is for where the question is whether it arrives; `TcpProber` tells whether it left.
  * @param host an address.
  */
 export function openConnection(host: string, port: number): Promise<Outcome> {
@@ -91,51 +88,6 @@ export function awaitRefusal(host: string, port: number): Promise<Outcome> {
       }),
     failed: describeError,
   });
-}
-
-/**
- * Looks once whether connections that the gate does not let through are refused with an answer.
- * @param gateway where it tries, on a port that no rule names.
- */
-export function watchRefusal(gateway: string): IsRefusing {
-  let watched: Promise<boolean> | undefined;
-  return () => {
-    watched ??= openConnection(gateway, DISCARD).then(({ detail }) => detail === 'EHOSTUNREACH');
-    return watched;
-  };
-}
-
-/**
- * What silence says about a connection: where the gate refuses with an answer, one that got none was
- * let through, and only the answer to it was dropped.
- */
-export async function judgeSilence(outcome: Outcome, isRefusing: IsRefusing): Promise<Outcome> {
-  if (outcome.detail !== NO_ANSWER || !(await isRefusing())) return outcome;
-  return { state: 'open', detail: 'it left: nobody answered, and the gate did not refuse it' };
-}
-
-/**
- * One attempt a port, by TCP.
- * @param isRefusing null where the gate never answers, as for IPv6.
- */
-export function tcpAttempts(
-  host: string,
-  ports: readonly number[],
-  isRefusing: IsRefusing | null,
-): Attempt[] {
-  return ports.map((port) => ({
-    what: String(port),
-    kind: 'packet',
-    run: async () => {
-      // Beside the attempt, not after it.
-      void isRefusing?.();
-      const outcome = await openConnection(host, port);
-      if (isRefusing === null || outcome.detail !== NO_ANSWER) return outcome;
-      // Once more: the kernel leaves refusals out when there are many, and whisper can cause as many.
-      const again = (await isRefusing()) ? await openConnection(host, port) : outcome;
-      return judgeSilence(again, isRefusing);
-    },
-  }));
 }
 
 /** One attempt a port, by UDP. */

@@ -43,9 +43,21 @@ sub awaits {
     my ( $what, $socket ) = @_;
     my $writable = '';
     vec( $writable, fileno $socket, 1 ) = 1;
-    select undef, $writable, undef, $arg{limit} or return report( $what, 'closed', 'no answer' );
+    select undef, $writable, undef, $arg{limit} or return unanswered( $what, $socket );
     $! = unpack 'i', getsockopt $socket, SOL_SOCKET, SO_ERROR;
     $! + 0 ? network( $what, 'connect' ) : report( $what, 'open', 'connected' );
+}
+
+# Without an answer, the kernel tells of TCP whether it left; after a while it has tried twice.
+sub unanswered {
+    my ( $what, $socket ) = @_;
+    my $is_tcp = defined getsockopt $socket, 6, 11;
+    my $fate   = fate($socket);
+    for ( 1 .. 30 ) { last if !$is_tcp || $fate ne ''; select undef, undef, undef, 0.1; $fate = fate($socket) }
+    return report( $what, 'closed', 'no answer' ) if !$is_tcp;
+    return report( $what, 'open', 'it left: nobody answered' ) if $fate eq 'left';
+    return report( $what, 'closed', 'it was dropped' ) if $fate eq 'dropped';
+    report( $what, 'unknown', 'no answer, and the kernel does not tell whether it left' );
 }
 
 # Begins a connection with data in its first packet, without a cookie of the server's.

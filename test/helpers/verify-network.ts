@@ -7,7 +7,7 @@ import type { Result } from '../../src/verify/probe.ts';
 import { canMakeNamespaces } from './ingress-namespaces.ts';
 import { isMissing } from './tools.ts';
 import { ip, killGroup, sysctl } from './verify-commands.ts';
-import { ANSWERING, NAMING, TLS_ANSWERING } from './verify-servers.ts';
+import { ANSWERING, FLOODING, NAMING, TLS_ANSWERING } from './verify-servers.ts';
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
 const GATE = new URL('../../src/gate/whisper-gate', import.meta.url).pathname;
@@ -196,11 +196,25 @@ export class VerifyNetwork {
     ip('-n', this.#names.visp, 'route', 'del', 'default');
   }
 
+  /** Drops whatever whisper sends, tells nobody, and lets nothing in; but for one rule on the way out. */
+  dropAllBut(rule: string): void {
+    const out = `chain output { type filter hook output priority 0; policy drop; ${rule}; };`;
+    const into = 'chain input { type filter hook input priority 0; policy drop; };';
+    ip('netns', 'exec', this.#names.whisper, 'nft', `table ip silence { ${out} ${into} }`);
+  }
+
   /** Drops whatever whisper sends, and tells nobody. */
   silence(): void {
     const table =
       'table inet silence { chain output { type filter hook output priority 0; policy drop; }; }';
     ip('netns', 'exec', this.#names.whisper, 'nft', table);
+  }
+
+  /** Whisper sends what the gate refuses, faster than the kernel answers, for that many seconds. */
+  flood(seconds: number): Promise<void> {
+    const addresses = ['1.1.1.1', '8.8.8.8', '10.89.77.1', OTHER];
+    const command = [...AS_WHISPER, 'perl', '-e', FLOODING, String(seconds), ...addresses];
+    return this.#start('whisper', command, {}, 'ready');
   }
 
   /** Runs verify to its end. */

@@ -1,3 +1,24 @@
+/**
+ * For perl -e: more refused datagrams and connections than the kernel answers with ICMP, for some
+ * seconds. Arguments: the seconds, then addresses.
+ */
+export const FLOODING = `
+  use Socket; use Fcntl;
+  my ($seconds, @addresses) = @ARGV;
+  my $end = time + $seconds;
+  my @to = map { pack_sockaddr_in(9, inet_aton($_)) } @addresses;
+  socket my $udp, AF_INET, SOCK_DGRAM, 0 or die;
+  $| = 1; print "ready\\n";
+  while (time < $end) {
+    for (1 .. 30) { send $udp, '', 0, $_ for @to }
+    for my $to (@to) {
+      socket my $tcp, AF_INET, SOCK_STREAM, 0 or next;
+      fcntl $tcp, F_SETFL, O_NONBLOCK;
+      connect $tcp, $to;
+    }
+    select undef, undef, undef, 0.005;
+  }
+`;
 /** For node -e: an HTTP server that answers everything, CONNECT included, with one status. */
 export const ANSWERING = `
   const [address, port, status] = process.argv.slice(1);
