@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { freePort } from './helpers/free-port.ts';
@@ -81,7 +80,7 @@ describe('INGRESS_HOLD_TIMEOUT', () => {
     clients[0]?.end();
     clients[1]?.destroy();
     clients[2]?.resetAndDestroy();
-    await delay(200);
+    await delay(2_000);
     await comeUp();
     expect((await ask(`${origin}/stays`)).status).toBe(200);
     await delay(600);
@@ -95,16 +94,12 @@ describe('INGRESS_HOLD_TIMEOUT', () => {
     await expect
       .poll(
         async () => {
-          const late = ask(origin, { signal: AbortSignal.timeout(400) });
+          const late = ask(origin, { signal: AbortSignal.timeout(3_000) });
           return late.then(({ status }) => status).catch(() => null);
         },
-        { timeout: 15_000 },
+        { timeout: 60_000 },
       )
       .toBe(502);
-    const [first] = held;
-    if (!first) return;
-    first.destroy();
-    await once(first, 'close');
   });
 
   test('is off by default', async () => {

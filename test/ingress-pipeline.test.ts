@@ -26,7 +26,7 @@ test('a connection that asks for more than eight things at once is dropped, and 
   const client = open(port);
   client.on('error', () => undefined);
   client.resume().write(GET.repeat(2000));
-  await vi.waitFor(() => expect(client.readableEnded || client.destroyed).toBe(true));
+  await vi.waitFor(() => expect(client.readableEnded || client.destroyed).toBe(true), 10_000);
   expect(waiting.length).toBeLessThanOrEqual(8);
   await vi.waitFor(() => expect(waiting.every(({ destroyed }) => destroyed)).toBe(true));
   expect(lines()).toMatchObject([{ reason: 'too_many_connections', method: 'GET', host: null }]);
