@@ -54,7 +54,7 @@ describe('a stranger', () => {
     await vi.waitFor(() => {
       const cut = strangers.filter((socket) => socket.readableEnded || socket.closed);
       expect(cut.length).toBeGreaterThan(600);
-    }, 5_000);
+    }, 30_000);
     expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 200 /);
     // Hundreds were dropped unheard, and that is one line.
     expect(ingress.lines()).toMatchObject([
@@ -69,7 +69,7 @@ describe('a stranger', () => {
       (await scrape(ports.admin)).sum('whisper_proxy_decisions_total', {
         ...{ event: 'ingress', reason: 'too_many_connections' },
       });
-    await expect.poll(dropped, { timeout: 10_000 }).toBe(700 - 512);
+    await expect.poll(dropped, { timeout: 60_000 }).toBe(700 - 512);
     expect(events('ingress')).toMatchObject([
       { ...{ reason: 'too_many_connections', client: CLIENT, via: 'http' }, method: null },
     ]);

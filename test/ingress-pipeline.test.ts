@@ -16,9 +16,9 @@ test('requests that queue behind each other are all cancelled when their client 
   const { waiting, port } = await startSilent();
   const client = open(port);
   client.write(GET.repeat(5));
-  await vi.waitFor(() => expect(waiting).toHaveLength(5));
+  await vi.waitFor(() => expect(waiting).toHaveLength(5), 15_000);
   client.destroy();
-  await vi.waitFor(() => expect(waiting.every(({ destroyed }) => destroyed)).toBe(true));
+  await vi.waitFor(() => expect(waiting.every(({ destroyed }) => destroyed)).toBe(true), 15_000);
 });
 
 test('a connection that asks for more than eight things at once is dropped, and logged', async () => {
@@ -26,9 +26,9 @@ test('a connection that asks for more than eight things at once is dropped, and 
   const client = open(port);
   client.on('error', () => undefined);
   client.resume().write(GET.repeat(2000));
-  await vi.waitFor(() => expect(client.readableEnded || client.destroyed).toBe(true), 10_000);
+  await vi.waitFor(() => expect(client.readableEnded || client.destroyed).toBe(true), 15_000);
   expect(waiting.length).toBeLessThanOrEqual(8);
-  await vi.waitFor(() => expect(waiting.every(({ destroyed }) => destroyed)).toBe(true));
+  await vi.waitFor(() => expect(waiting.every(({ destroyed }) => destroyed)).toBe(true), 15_000);
   expect(lines()).toMatchObject([{ reason: 'too_many_connections', method: 'GET', host: null }]);
   expect(lines('ingress_failure')).toEqual([]);
 });
