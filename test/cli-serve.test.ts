@@ -125,15 +125,20 @@ describe('health', () => {
   });
 
   test('needs the token, where there is one', async () => {
-    const cli = run([], { ...SERVE, ADMIN_LISTEN: '0.0.0.0:0', ADMIN_TOKEN: 'abc' });
+    const cli = run([], { ...SERVE, ADMIN_LISTEN: '0.0.0.0:0', ADMIN_TOKEN: '0123456789abcdef' });
     const { admin } = await cli.addresses();
     const url = `http://127.0.0.1:${admin.split(':')[1]}/healthz`;
     expect((await request(url)).statusCode).toBe(401);
     expect((await request(url, { headers: { authorization: 'Bearer abd' } })).statusCode).toBe(401);
-    expect((await request(url, { headers: { authorization: 'Bearer abc' } })).statusCode).toBe(200);
-    const health = run(['health'], { ADMIN_LISTEN: admin, ADMIN_TOKEN: 'abc' });
+    expect(
+      (await request(url, { headers: { authorization: 'Bearer 0123456789abcdef' } })).statusCode,
+    ).toBe(200);
+    const health = run(['health'], { ADMIN_LISTEN: admin, ADMIN_TOKEN: '0123456789abcdef' });
     expect(await health.exit()).toBe(0);
-    const without = run(['health'], { ADMIN_LISTEN: '127.0.0.1:1', ADMIN_TOKEN: 'abc' });
+    const without = run(['health'], {
+      ADMIN_LISTEN: '127.0.0.1:1',
+      ADMIN_TOKEN: '0123456789abcdef',
+    });
     expect(await without.exit()).toBe(1);
   });
 });

@@ -52,6 +52,18 @@ describe('an env file', () => {
     ['# note\rA=b', /control/],
     ['# note\u2028A=b', /control/],
     ['A=b\u001b[31mc', /control/],
+    ['A=b\u00a0c', /U\+00A0\) is a special space|U\+00A0 is a special space/],
+    ['\u00a0A=b', /U\+00A0/],
+    ['A=b\u3000c', /U\+3000/],
+    ['A=\u201cb\u201d', /\(U\+201C\) is a typographic quote/],
+    ['A=\u2018b\u2019', /U\+2018/],
+    ['A=b\u200bc', /U\+200B is invisible/],
+    ['A=b\ufeffc', /U\+FEFF is invisible/],
+    ['A\u00ad=b', /U\+00AD/],
+    ['A=b\u2013c', /\(U\+2013\) is a typographic dash; write -/],
+    ['A=b\uff1a443', /\(U\+FF1A\) is a full-width/],
+    ['A=b\u202ec', /U\+202E is invisible/],
+    ['A\uff1db', /U\+FF1D/],
   ])('%j is a fault', (line, message) => {
     const { assignments, faults } = parseEnvFile(`\n${line}`);
     expect(assignments).toEqual([]);

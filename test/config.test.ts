@@ -203,6 +203,21 @@ describe('values', () => {
     ['DNS_LISTEN', '10.89.77.2', /address:port/],
     ['EGRESS_REQUIRE_SNI', '1', /true or false/],
     ['EGRESS_MAX_UPLOAD', '0', /at least one byte/],
+    ['EGRES_ALLOW', 'hf.co', /did you mean EGRESS_ALLOW\?/],
+    ['EGRESS_ALLOWLIST', 'hf.co', /did you mean EGRESS_ALLOW\?/],
+    ['EGRESS_WHITELIST_HF', 'hf.co', /did you mean EGRESS_ALLOW_HF\?/],
+    ['EGRSES_ALOW_HF', 'hf.co', /did you mean EGRESS_ALLOW_HF\?/],
+    ['EGRESS_BLOCKLIST', 'hf.co', /did you mean EGRESS_DENY\?/],
+    ['egress_allow', 'hf.co', /did you mean EGRESS_ALLOW\?/],
+    ['INGRES_LISTEN', '127.0.0.1:1', /did you mean INGRESS_LISTEN\?/],
+    ['CONTROL_SOKET', '/tmp/x', /did you mean CONTROL_SOCKET\?/],
+    ['UPSTREM', 'unix:/x', /did you mean UPSTREAM\?/],
+    ['LOG_LEVL', 'debug', /did you mean LOG_LEVEL\?/],
+    ['CONFIG_FIEL', '/x', /did you mean CONFIG_FILE\?/],
+    ['ADMIN_LISTN', '127.0.0.1:1', /did you mean ADMIN_LISTEN\?/],
+    ['EGRESS_ALLOW', '169.254.169.254:80', /stays closed under any rule/],
+    ['EGRESS_ALLOW', '“hf.co”', /U\+201C.*quote/],
+    ['INGRESS_CLIENTS', 'session\u2013manager', /U\+2013.*write -/],
     ['EGRESS_MAX_UPLOAD', '256', /; did you mean 256KiB or 256B\?/],
     ['EGRESS_MAX_UPLOAD', '256KB', /; did you mean 256KiB\?/],
     ['EGRESS_MAX_UPLOAD', '256kib', /; did you mean 256KiB\?/],
@@ -221,10 +236,27 @@ describe('values', () => {
     expect(text).toContain(value.slice(0, 100));
   });
 
+  test('a client of egress is no rule, since it stays closed', () => {
+    const env = { ...BASE, EGRESS_CLIENTS: '10.89.77.0/24' };
+    expect(faults({ ...env, EGRESS_ALLOW: '10.89.77.3:*' })).toMatch(/in EGRESS_CLIENTS/);
+    expect(faults({ ...env, EGRESS_DENY: '10.89.77.3' })).toBe('no fault');
+    expect(faults({ ...env, EGRESS_ALLOW: '10.0.0.0/8:443' })).toBe('no fault');
+  });
+
+  test.each([
+    ['abc', '0.0.0.0:9090', /ADMIN_TOKEN: beyond loopback it must have at least 16 characters/],
+    ['a'.repeat(15), '[::]:9090', /ADMIN_TOKEN: beyond loopback/],
+    ['a'.repeat(16), '0.0.0.0:9090', /^no fault$/],
+    ['abc', '127.0.0.1:9090', /^no fault$/],
+  ])('the token %s at %s', (ADMIN_TOKEN, ADMIN_LISTEN, expected) => {
+    expect(faults({ ...BASE, ADMIN_TOKEN, ADMIN_LISTEN })).toMatch(expected);
+  });
+
   test('foreign variables of the environment are none of our business', () => {
-    expect(faults({ ...BASE, PATH: '/bin', LOGNAME: 'x', NODE_ENV: 'production' })).toBe(
-      'no fault',
-    );
+    const names = ['PATH', 'LOGNAME', 'NODE_ENV', 'LOGLEVEL', 'MODE', 'ALLOW', 'DENY', 'TOKEN'];
+    names.push('PROGRESS_MODE', 'HOSTNAME', 'UPSTREAM_URL', 'log_level', 'LISTEN', 'CONFIG');
+    const env = Object.fromEntries(names.map((name) => [name, 'x']));
+    expect(faults({ ...BASE, ...env })).toBe('no fault');
   });
 
   test('a missing UPSTREAM says what to set', () => {
@@ -259,6 +291,34 @@ describe('values', () => {
     expect(text).toMatch(/5 faults/);
     expect(text).not.toContain('s3cret');
   });
+});
+
+test('what is hidden goes by the name, not by the value', () => {
+  const hidden = [
+    'ADMIN_TOKN=s3cret',
+    'admin-token=s3cret',
+    'ADMIN_TOKEN : s3cret',
+    'ADMIN_TOKEN s3cret',
+    'ADMIN_TOKEN=“s3cret”',
+    'ADMIN_SECRET=s3cret',
+    'MY_PASSWORD=s3cret',
+    'UPSTREAM=https://me:s3cret@whisper',
+    'EGRESS_ALLOW=https://me:s3cret@hf.co',
+  ];
+  for (const line of hidden) {
+    expect(faults({ ...BASE, CONFIG_FILE: write(`${line}\n`) }), line).not.toContain('s3cret');
+  }
+  const told = [
+    ['EGRESS_ALLOW=tokyo.example.org:99999', 'tokyo.example.org:99999'],
+    ['EGRESS_ALLOW=compass.example.org:x', 'compass.example.org:x'],
+    ['EGRESS_ALLOW_TOKENS=secret.example:x', 'secret.example:x'],
+    ['tokyo.example.org', 'tokyo.example.org'],
+    ['EGRES_ALLOW=tokyo.example.org', 'tokyo.example.org'],
+    ['UPSTREAM=https://me:s3cret@whisper', '://…@whisper'],
+  ] as const;
+  for (const [line, value] of told) {
+    expect(faults({ ...BASE, CONFIG_FILE: write(`${line}\n`) })).toContain(value);
+  }
 });
 
 describe('the file', () => {
@@ -423,6 +483,7 @@ describe('a start with a faulty file', () => {
   });
 
   test('ingress is not opened to anybody where the faults may hide whom it is for', () => {
+    expect(startWith('EGRES_ALLOW=hf.co', BASE).config.ingress.clients).toBeNull();
     const hidden = ['INGRESS_CLIENTS : session-manager', 'INGRESS_CLIENT=session-manager', null];
     for (const text of hidden) {
       expect(() => startWith(text, BASE)).toThrow(/INGRESS_CLIENTS: it is not set, but/);

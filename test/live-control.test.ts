@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Client } from 'undici';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readConfig } from '../src/config/config.ts';
+import { endToEnd } from '../src/http/headers.ts';
 import { CONTROL_HEADERS } from '../src/live/control.ts';
 import { startTarget } from './helpers/origin.ts';
 import { startProxy } from './helpers/proxy.ts';
@@ -157,6 +158,11 @@ describe('what comes through ingress', () => {
       );
     }
     expect(proxy.events('timed_allow')).toEqual([]);
+  });
+
+  test('cannot have the mark: neither face of the proxy passes it on', () => {
+    const fields = ['X-Whisper-Proxy-Control', 'operator', 'X-WHISPER-PROXY-CONTROL', 'operator'];
+    expect(endToEnd([...fields, 'A', 'b'])).toEqual(['A', 'b']);
   });
 
   test('cannot be led there by the configuration', () => {

@@ -57,6 +57,31 @@ describe('what a rule matches', () => {
   });
 });
 
+test.each([
+  'bücher.example',
+  'bu\u0308cher.example',
+  'пример.example',
+  'яндекс.example',
+  'παράδειγμα.example',
+  '例え.example',
+  'カタカナと漢字abc.example',
+  '한국어.example',
+  '中文abc.example',
+  'col·lectiu.example',
+  'ไทย.example',
+  'தமிழ்.example',
+  'straße.example',
+  'xn--80ak6aa92e.com',
+  'a_b-1.example',
+])('an international name of one script is a rule: %s', (name) => {
+  expect(parseRule(name, 'allow', null).match.kind).toBe('name');
+});
+
+test('what stays closed may be denied, and lie within what is allowed', () => {
+  expect(parseRule('169.254.169.254', 'deny', null).match.kind).toBe('network');
+  expect(parseRule('168.0.0.0/8', 'allow', null).match.kind).toBe('network');
+});
+
 describe('what is no rule', () => {
   test.each([
     ['*', /every host/],
@@ -77,8 +102,9 @@ describe('what is no rule', () => {
     ['hf.co:0', /port/],
     ['hf.co:65536', /port/],
     ['hf.co:', /host, host:port/],
-    ['hf.co:http', /host, host:port/],
-    ['user@hf.co', /host name/],
+    ['hf.co:http', /a number; did you mean hf\.co:80\?/],
+    ['hf.co:HTTPS', /did you mean hf\.co\?/],
+    ['user@hf.co', /without a user/],
     ['é%2eorg', /host name/],
     ['é?x', /host name/],
     ['é#c.example', /host name/],
@@ -96,8 +122,39 @@ describe('what is no rule', () => {
     ['0.0.0.0/0', /every address/],
     ['[::]/0', /every address/],
     ['<script>', /host name/],
-    ['hf\u200b.co', /host name/],
-    ['hf\u00ad.co', /host name/],
+    ['hf\u200b.co', /U\+200B is invisible/],
+    ['hf\u00ad.co', /U\+00AD is invisible/],
+    ['https://hf.co/', /did you mean hf\.co\?/],
+    ['http://hf.co', /did you mean hf\.co:80\?/],
+    ['https://me:x@hf.co:8443/a?b', /did you mean hf\.co:8443\?/],
+    ['https://hf.co:443', /did you mean hf\.co\?/],
+    ['hf.co:443/x', /did you mean hf\.co:443\?/],
+    ['a;*.hf.co', /separated by spaces or commas; did you mean a \*\.hf\.co\?/],
+    ['*.hf.co;b.example', /did you mean \*\.hf\.co b\.example\?/],
+    ['a.example|b.example:80', /did you mean a\.example b\.example:80\?/],
+    ['2001:db8::/32', /did you mean \[2001:db8::\]\/32\?/],
+    ['2001:db8::/32:443', /did you mean \[2001:db8::\]\/32:443\?/],
+    ['443', /a port alone is no rule/],
+    ['.hf.co', /did you mean \*\.hf\.co for every host below it, or hf\.co for that host\?/],
+    ['hf.co:8000-8010', /did you mean hf\.co:8000 hf\.co:8010, or hf\.co:\*\?/],
+    ['hf.co:80:443', /did you mean hf\.co:80 hf\.co:443/],
+    ['“hf.co”', /“ \(U\+201C\) is a typographic quote/],
+    ['models–x.hf.co', /– \(U\+2013\) is a typographic dash; write -/],
+    ['ｈf.co', /\(U\+FF48\) is a full-width character/],
+    ['hf。co', /\(U\+3002\) looks like a dot/],
+    ['ﬁle.example', /ﬁ \(U\+FB01\) stands for fi/],
+    ['huggingf\u0430ce.co', /\u0430 \(U\+0430\) is Cyrillic, among Latin letters/],
+    ['*.hugging\u0192\u03b1ce.co', /U\+03B1\) is Greek/],
+    ['\u0440\u0430\u0443\u0440\u0430l.example', /l \(U\+006C\) is Latin, among Cyrillic/],
+    ['\u0430\u0440\u0440\u04cf\u0435.com', /all letters of .* are Cyrillic and look like Latin/],
+    ['ex☃mple.org', /no host name has the character ☃/],
+    ['169.254.169.254:80', /stays closed under any rule/],
+    ['169.254.0.0/16:*', /stays closed/],
+    ['169.254.8.0/24', /stays closed/],
+    ['168.63.129.16', /stays closed/],
+    ['[fe80::1]:443', /stays closed/],
+    ['[fd00:ec2::254]:80', /stays closed/],
+    ['[64:ff9b::a9fe:a9fe]:80', /stays closed/],
   ])('%s', (text, message) => {
     expect(() => parseRule(text, 'allow', null)).toThrow(RuleError);
     expect(() => parseRule(text, 'allow', null)).toThrow(message);

@@ -52,7 +52,7 @@ describe.skipIf(!canVerify())(
         INGRESS_CLIENTS: VISP_CLIENT,
         // As where the status page is published.
         ADMIN_LISTEN: '0.0.0.0:9090',
-        ADMIN_TOKEN: 'abc',
+        ADMIN_TOKEN: '0123456789abcdef',
       });
       await network.lock();
       await network.answer('whisper', '0.0.0.0', 7860);

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { resolve as resolvePath } from 'node:path';
-import type { ClientRule } from '../policy/clients.ts';
+import { type ClientRule, touchesClient } from '../policy/clients.ts';
 import type { Policy } from '../policy/decide.ts';
+import { targetOf } from '../policy/outlook.ts';
+import { type Rule, RuleError } from '../policy/rules.ts';
 import type { Fault } from './env-file.ts';
 import { readRules, readUploadLimits } from './groups.ts';
-import { type Environment, readSources, type Sources } from './sources.ts';
+import { type Environment, MAX_FAULTS, readSources, type Sources } from './sources.ts';
 import {
   formatListenAddress,
   type ListenAddress,
@@ -23,7 +25,15 @@ import {
   type Upstream,
   ValueError,
 } from './values.ts';
-import { isKnown, isRuntime, RULE_LIST, VARIABLES, type VariableName } from './variables.ts';
+import {
+  isKnown,
+  isRuntime,
+  isSecretName,
+  nearestName,
+  RULE_LIST,
+  VARIABLES,
+  type VariableName,
+} from './variables.ts';
 
 /** The same, before it is frozen. */
 type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
@@ -70,8 +80,8 @@ export interface Config {
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
-/** More are not read either, and a file that is none at all has one a line. */
-const MAX_FAULTS = 50;
+/** Of a token beyond loopback. */
+const SHORTEST_TOKEN = 16;
 
 /** Every fault of a configuration in one message. */
 export class ConfigError extends Error {
@@ -125,8 +135,8 @@ export function readStartConfig(env: Environment, presets: Environment = {}): St
   const error = () => new ConfigError(faults, sources.file);
   if (!faults.every(isMendable)) throw error();
   const assignments = new Map([...sources.assignments].filter(([name]) => !isRuntime(name)));
-  const config = build({ ...sources, assignments, faults: [] }, faults.some(mayHide));
-  if (faults.some(mayHide) && isOpenToAnybody(config.ingress)) {
+  const config = build({ ...sources, assignments, faults: [] }, mayHideAny(faults));
+  if (mayHideAny(faults) && isOpenToAnybody(config.ingress)) {
     faults.push(openIngress());
     throw error();
   }
@@ -147,7 +157,15 @@ function isMendable({ name, line }: Fault): boolean {
 
 /** Whether what is behind a fault may have been meant for any variable. */
 function mayHide({ name, line }: Fault): boolean {
-  return name === null || (line === null ? name === 'CONFIG_FILE' : !isKnown(name));
+  if (name === null) return true;
+  return line === null
+    ? name === 'CONFIG_FILE'
+    : !isKnown(name) && !isRuntime(nearestName(name) ?? '');
+}
+
+/** Of a file with that many faults nobody knows what was meant, and finding out would take seconds. */
+function mayHideAny(faults: readonly Fault[]): boolean {
+  return faults.length > MAX_FAULTS || faults.some(mayHide);
 }
 
 function isOpenToAnybody({ listen, clients }: Config['ingress']): boolean {
@@ -161,8 +179,9 @@ function openIngress(): Fault {
 }
 
 /** @param isHidden a fault may hide a variable: one that is missing is none then. */
-function build(sources: Sources, isHidden = sources.faults.some(mayHide)): Mutable<Config> {
+function build(sources: Sources, isHidden = mayHideAny(sources.faults)): Mutable<Config> {
   const read = reader(sources);
+  const clients = read.optional('EGRESS_CLIENTS', parseClients);
   const config: Mutable<Config> = {
     file: sources.file,
     upstream: read('UPSTREAM', parseUpstream),
@@ -178,9 +197,9 @@ function build(sources: Sources, isHidden = sources.faults.some(mayHide)): Mutab
       tlsListen: read.optional('EGRESS_TLS_LISTEN', parseTcpAddress),
       httpListen: read.optional('EGRESS_HTTP_LISTEN', parseTcpAddress),
       dnsListen: read.optional('DNS_LISTEN', parseNameServerAddress),
-      clients: read.optional('EGRESS_CLIENTS', parseClients),
+      clients,
       policy: {
-        allow: readRules(sources, 'ALLOW'),
+        allow: readRules(sources, 'ALLOW', (rule) => refuseClient(rule, clients)),
         deny: readRules(sources, 'DENY'),
         mode: read('EGRESS_MODE', oneOf('enforce', 'report')),
         maxUpload: readUploadLimits(sources),
@@ -286,6 +305,13 @@ function reader({ assignments, faults }: Sources): Reader {
   return Object.assign(required, { optional });
 }
 
+/** @throws RuleError for a rule that covers nothing but a client of egress. */
+function refuseClient(rule: Rule, clients: readonly ClientRule[] | null): void {
+  const target = targetOf(rule);
+  if (target?.kind !== 'address' || !touchesClient(clients ?? [], target.host)) return;
+  throw new RuleError('it is in EGRESS_CLIENTS, and those stay closed under any rule; take it out');
+}
+
 function checkTogether(
   { upstream, ingress, egress, admin, controlSocket }: Config,
   { assignments, faults }: Sources,
@@ -340,6 +366,13 @@ function checkTogether(
     if (other) fault(name, `${other} listens at ${where} too; give each a port of its own`);
     taken.set(where, name);
   }
+  const token = assignments.get('ADMIN_TOKEN')?.value;
+  if (admin.listen && !isLoopback(admin.listen) && token && token.length < SHORTEST_TOKEN) {
+    fault(
+      'ADMIN_TOKEN',
+      `beyond loopback it must have at least ${SHORTEST_TOKEN} characters; "openssl rand -hex 24" makes one`,
+    );
+  }
   const hasToken = assignments.has('ADMIN_TOKEN') || isHidden;
   if (admin.listen && !isLoopback(admin.listen) && !hasToken) {
     fault('ADMIN_LISTEN', 'beyond loopback it needs ADMIN_TOKEN; set that, or listen on 127.0.0.1');
@@ -352,10 +385,19 @@ function isLoopback({ host }: TcpAddress): boolean {
 
 function formatFault({ name, line, value, message }: Fault, file: string | null): string {
   const where = line === null ? '' : `${file ?? 'the file'}, line ${line}: `;
-  // Misspelt secrets are secrets too, and so are those in a URL.
-  const secret = /tok|secret|pass|:\/\/[^/@]*:[^/@]*@/i.test(`${name} ${value}`);
-  const shown = value === null || secret ? null : quote(value);
+  const secret = isSecretName(name ?? nameIn(value ?? ''));
+  const shown = value === null || secret ? null : quote(hideUser(value));
   return `${where}${[name, shown].filter((part) => part !== null).join('=')}: ${message}`;
+}
+
+/** What stands where a name should, in a line that is none. */
+function nameIn(line: string): string {
+  return line.replace(/^export\s+/, '').split(/[\s=:]/, 1)[0] ?? '';
+}
+
+/** Without the user and password of a URL. */
+function hideUser(value: string): string {
+  return value.replace(/:\/\/[^/@\s]*:[^/@\s]*@/g, '://…@');
 }
 
 /** A value as a message may show it: one line, bounded. */

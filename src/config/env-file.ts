@@ -1,3 +1,5 @@
+import { findLookalike } from '../policy/characters.ts';
+
 /** An assignment of the file, or of the environment, where it has no line. */
 export interface Assignment {
   name: string;
@@ -38,6 +40,17 @@ export function parseEnvFile(text: string): { assignments: Assignment[]; faults:
       continue;
     }
     if (content === '' || content.startsWith('#')) continue;
+    const lookalike = findLookalike(raw);
+    if (lookalike !== null) {
+      const name = NAME.exec(content.slice(0, content.indexOf('=')))?.[0] ?? null;
+      faults.push({
+        name,
+        line,
+        value: name === null ? content : valueIn(content),
+        message: lookalike,
+      });
+      continue;
+    }
     const parsed = parseLine(content);
     if ('message' in parsed) {
       faults.push({ ...parsed, line });
@@ -53,6 +66,10 @@ export function parseEnvFile(text: string): { assignments: Assignment[]; faults:
     assignments.push({ ...parsed, line });
   }
   return { assignments, faults };
+}
+
+function valueIn(content: string): string {
+  return content.slice(content.indexOf('=') + 1).trim();
 }
 
 function parseLine(content: string): { name: string; value: string } | Omit<Fault, 'line'> {

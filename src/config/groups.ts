@@ -5,13 +5,24 @@ import type { Sources } from './sources.ts';
 import { parseSize, splitList, ValueError } from './values.ts';
 import { RULE_LIST, UPLOAD_LIMIT } from './variables.ts';
 
-/** Reads every rule of a list, whatever its group. What is none becomes a fault. */
-export function readRules({ assignments, faults }: Sources, list: 'ALLOW' | 'DENY'): Rule[] {
+/**
+ * Reads every rule of a list, whatever its group. What is none becomes a fault.
+ * @param check throws RuleError for a rule that cannot work.
+ */
+export function readRules(
+  { assignments, faults }: Sources,
+  list: 'ALLOW' | 'DENY',
+  check: (rule: Rule) => void = () => undefined,
+): Rule[] {
   return [...assignments.values()].flatMap((assignment) => {
     const [, ofList, group = null] = RULE_LIST.exec(assignment.name) ?? [];
     if (ofList !== list) return [];
     return splitList(assignment.value).flatMap((value) => {
-      const parse = () => parseRule(value, list === 'ALLOW' ? 'allow' : 'deny', group);
+      const parse = () => {
+        const rule = parseRule(value, list === 'ALLOW' ? 'allow' : 'deny', group);
+        check(rule);
+        return rule;
+      };
       return attempt({ ...assignment, value }, faults, parse) ?? [];
     });
   });

@@ -1,12 +1,16 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { findLookalike } from '../policy/characters.ts';
 import { type Assignment, type Fault, parseEnvFile } from './env-file.ts';
-import { isKnown, isOurs, isRuntime } from './variables.ts';
+import { isKnown, isOurs, isRuntime, nearestName } from './variables.ts';
 
 /** Where the image expects the file; there it may be missing, since the environment may say it all. */
 export const DEFAULT_CONFIG_FILE = '/etc/whisper-proxy/whisper-proxy.env';
 
 /** Far more than anybody writes by hand. */
 const MAX_BYTES = 2 ** 20;
+
+/** More are not read either, and a file that is none at all has one a line. */
+export const MAX_FAULTS = 50;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -35,8 +39,9 @@ export function readSources(env: Environment, presets: Environment = {}): Source
   for (const assignment of fromEnvironment(presets)) set(assignment);
   for (const assignment of fromEnvironment(env)) {
     if (!isOurs(assignment.name)) continue;
-    if (!isKnown(assignment.name))
-      faults.push({ ...assignment, message: unknownName(assignment.name) });
+    const lookalike = findLookalike(assignment.value);
+    if (lookalike !== null) faults.push({ ...assignment, message: lookalike });
+    else if (!isKnown(assignment.name)) faults.push(unknown(assignment, faults.length));
     else if (file?.found && isRuntime(assignment.name)) {
       faults.push({
         ...assignment,
@@ -46,7 +51,7 @@ export function readSources(env: Environment, presets: Environment = {}): Source
   }
   for (const assignment of file?.assignments ?? []) {
     if (isKnown(assignment.name)) set(assignment);
-    else faults.push({ ...assignment, message: unknownName(assignment.name) });
+    else faults.push(unknown(assignment, faults.length));
   }
   return { file: file?.found ? path : null, assignments, faults };
 }
@@ -125,10 +130,18 @@ function unreadable(code: unknown, path: string): string {
   }
 }
 
+/** @param before the faults that are told before it: what is not told is not looked into. */
+function unknown(assignment: Assignment, before: number): Fault {
+  return { ...assignment, message: before < MAX_FAULTS ? unknownName(assignment.name) : '' };
+}
+
 function unknownName(name: string): string {
   if (name === 'CONFIG_FILE')
     return 'it belongs in the environment, since it says where this file is';
   if (/^EGRESS_(ALLOW|DENY|MAX_UPLOAD)_/.test(name))
     return 'a group may have upper-case letters, digits and _ only';
-  return 'there is no such variable; correct the name or take it out (the README lists them all)';
+  const meant = nearestName(name);
+  return meant === null
+    ? 'there is no such variable; correct the name or take it out (the README lists them all)'
+    : `there is no such variable; did you mean ${meant}?`;
 }

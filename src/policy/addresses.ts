@@ -115,6 +115,17 @@ export function parseNetwork(text: string): Network {
   return { address, prefix };
 }
 
+/** Whether every address of a network is one that no rule can open. */
+export function isNeverReached(network: Network): boolean {
+  const first = networkAddress(network);
+  const isWithin = BLOCKS.some(
+    ({ network: block, result }) =>
+      result.never && block.prefix <= network.prefix && covers(block, first),
+  );
+  const isSingle = network.prefix === (network.address.kind() === 'ipv4' ? 32 : 128);
+  return isWithin || (isSingle && classifyAddress(first).never);
+}
+
 /** Whether the network covers a canonical address: what allows and who may have to match this way. */
 export function covers(network: Network, text: string): boolean {
   return contains(network, ipaddr.parse(text));

@@ -1,7 +1,15 @@
 import { isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
 import { parse as parseDomain } from 'tldts';
-import { covers, type Network, networkAddress, parseNetwork, touches } from './addresses.ts';
+import {
+  covers,
+  isNeverReached,
+  type Network,
+  networkAddress,
+  parseNetwork,
+  touches,
+} from './addresses.ts';
+import { findLookalike, findMixedScripts, findNonLetter } from './characters.ts';
 import { parseHost } from './host.ts';
 import { parsePort, type Target } from './target.ts';
 
@@ -40,6 +48,9 @@ const PLAIN = /^([^:/[\]]+)(?:\/(\d{1,2}))?(?::(\*|\d+))?$/;
  * @throws RuleError
  */
 export function parseRule(text: string, list: List, group: string | null): Rule {
+  const lookalike = findLookalike(text);
+  if (lookalike !== null) throw new RuleError(lookalike);
+  if (/[;|&]/.test(text)) throw new RuleError(explainShape(text));
   const [, host, prefix, port] = BRACKETED.exec(text) ?? PLAIN.exec(text) ?? [];
   if (host === undefined) throw new RuleError(explainShape(text));
   return {
@@ -180,9 +191,7 @@ function hostMatch(
   if (prefix !== undefined) throw new RuleError('only an address can have a /prefix');
   const name = canonicalName(text);
   if (name === null) {
-    throw new RuleError(
-      'it must be a host name, *.suffix, an IPv4 address, or an IPv6 address in brackets',
-    );
+    throw new RuleError(explainName(text));
   }
   return { kind: 'name', name };
 }
@@ -206,6 +215,11 @@ function networkMatch(
     const whole = port === undefined ? block : `${block}:${port}`;
     throw new RuleError(`it has bits set to the right of its prefix; did you mean ${whole}?`);
   }
+  if (list === 'allow' && isNeverReached(network)) {
+    throw new RuleError(
+      'it is link-local or of a metadata service, which stays closed under any rule; take it out',
+    );
+  }
   return { kind: 'network', network };
 }
 
@@ -214,16 +228,71 @@ function canonicalName(text: string): string | null {
   // Invisible characters vanish in the conversion: the rule would not be what it looks like.
   // So do line breaks, and what a URL has other uses for.
   if (/\p{Cf}|[\s%#?\\@/]/u.test(text)) return null;
-  const ascii = /^[\x21-\x7e]*$/.test(text) ? text : domainToASCII(text);
+  const isAscii = /^[\x21-\x7e]*$/.test(text);
+  if (!isAscii) checkLetters(text);
+  const ascii = isAscii ? text : domainToASCII(text);
   const parsed = parseHost(ascii);
   return parsed?.kind === 'name' ? parsed.host : null;
 }
 
+/** @throws RuleError for an international name that is not what it looks like. */
+function checkLetters(name: string): void {
+  const fault =
+    findNonLetter(name) ??
+    name
+      .split('.')
+      .map(findMixedScripts)
+      .find((found) => found !== null);
+  if (fault) throw new RuleError(fault);
+}
+
+const SCHEMES: Record<string, string> = { http: ':80', https: '' };
+const V6 = '[0-9a-f:]*:[0-9a-f:.]*';
+
+/** What is wrong with a text that has not the shape of a rule, and what may have been meant. */
 function explainShape(text: string): string {
+  const [, scheme = '', host, port] =
+    /^([a-z][a-z0-9+.-]*):\/\/(?:[^/?#@]*@)?([^/?#:@]+)(:\d+)?(?:[/?#].*)?$/i.exec(text) ?? [];
+  if (host !== undefined) {
+    const meant = `${host}${port === ':443' ? '' : (port ?? SCHEMES[scheme.toLowerCase()] ?? '')}`;
+    return `write the host alone, without scheme and path; did you mean ${meant}?`;
+  }
   if (text.includes('://')) return 'write the host alone, without scheme and path';
-  if (/^[^/[\]]*[a-z][^/[\]]*\//i.test(text)) return 'write the host alone, without a path';
+  if (/[;|&]/.test(text)) {
+    const meant = text.split(/[;|&]+/).filter((item) => item !== '');
+    return `rules are separated by spaces or commas; did you mean ${meant.join(' ')}?`;
+  }
+  const [, before, from, to] = /^(.*):(\d+)(?:-|\.\.|:)(\d+)$/.exec(text) ?? [];
+  if (before !== undefined && isIPv6(text) === false && !before.includes(':')) {
+    return `a rule has one port, or all of them; did you mean ${before}:${from} ${before}:${to}, or ${before}:*?`;
+  }
+  const [, named, service = ''] = /^([^:]+):(https?)$/i.exec(text) ?? [];
+  if (named !== undefined) {
+    return `a port is a number; did you mean ${named}${SCHEMES[service.toLowerCase()]}?`;
+  }
   if (isIPv6(text)) return `an IPv6 address needs brackets: [${text}]`;
+  const [, network = '', prefix, rest = ''] =
+    new RegExp(`^(${V6})/(\\d{1,3})(:(?:\\*|\\d+))?$`, 'i').exec(text) ?? [];
+  if (isIPv6(network)) {
+    return `an IPv6 network needs brackets; did you mean [${network}]/${prefix}${rest}?`;
+  }
+  if (/^[^/[\]]*[a-z][^/[\]]*\//i.test(text)) {
+    return `write the host alone, without a path; did you mean ${text.slice(0, text.indexOf('/'))}?`;
+  }
   if (/^\[[^\]]*\/\d+\]/.test(text))
     return 'the prefix stands behind the brackets: [2001:db8::]/32';
   return 'it must be host, host:port, host:*, *.suffix, an address or a network';
+}
+
+/** What is wrong with a name that is none, and what may have been meant. */
+function explainName(text: string): string {
+  if (/^\d{1,5}$/.test(text)) {
+    return 'a port alone is no rule; write one rule for each port, as in example.org:80 example.org:8080';
+  }
+  if (/^\.[^.]/.test(text)) {
+    const name = text.slice(1);
+    return `did you mean *.${name} for every host below it, or ${name} for that host?`;
+  }
+  if (text.includes('@')) return 'write the host alone, without a user';
+  return 'it must be a host name, *.suffix, an IPv4 address, or an IPv6 address in brackets';
 }
