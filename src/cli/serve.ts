@@ -1,7 +1,8 @@
 import { type Config, ConfigError, readConfig, readStartConfig } from '../config/config.ts';
 import type { Fault } from '../config/env-file.ts';
 import type { Environment } from '../config/sources.ts';
-import { createLogger, endWithoutLog, type Logger } from '../log/logger.ts';
+import { logLists } from '../log/lists.ts';
+import { createLogger, type Logger, standardOutput } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
 import { SystemResolver } from '../net/system-resolver.ts';
 import { type Addresses, formatAddresses, Sidecar } from '../sidecar.ts';
@@ -52,29 +53,28 @@ function localPresets(demoAddress: string): Record<string, string> {
 
 function createServeLogger({ log }: Config, asRows: boolean): Logger {
   if (!asRows) return createLogger(log.level);
-  const { stdout } = process;
-  stdout.on('error', endWithoutLog);
-  const colour = stdout.isTTY && !process.env.NO_COLOR;
+  const colour = process.stdout.isTTY && !process.env.NO_COLOR;
+  // Not process.stdout, which tells of a failure only after the answer has left.
+  const output = standardOutput();
   return createLogger(
     log.level,
-    rowDestination((row) => stdout.write(row), colour),
+    rowDestination((row) => output.write(row), colour),
   );
 }
 
 function announce(logger: Logger, config: Config, addresses: Addresses, hash: string): void {
   const { policy } = config.egress;
-  logger.info(
-    {
-      version: readVersion(),
-      ...formatAddresses(addresses),
-      config: hash,
-      config_file: config.file,
-      mode: policy.mode,
-      allow: policy.allow.map(({ label }) => label),
-      deny: policy.deny.map(({ label }) => label),
-    },
-    'listening',
-  );
+  const fields = {
+    version: readVersion(),
+    ...formatAddresses(addresses),
+    config_file: config.file,
+    mode: policy.mode,
+  };
+  const lists = {
+    allow: policy.allow.map(({ label }) => label),
+    deny: policy.deny.map(({ label }) => label),
+  };
+  logLists(logger, 'info', { tie: { config: hash }, fields, lists }, 'listening');
 }
 
 function vanished(file: string): Fault {

@@ -3,6 +3,7 @@ import type { Admissions } from '../egress/admission.ts';
 import { crowdLimits } from '../egress/crowd.ts';
 import type { DecisionLog } from '../log/decision-log.ts';
 import type { IngressLog } from '../log/ingress-log.ts';
+import { logLists } from '../log/lists.ts';
 import { type Logger, onRecord } from '../log/logger.ts';
 import type { CrowdLimits } from '../net/crowd.ts';
 import type { RulesInForce } from './rules-in-force.ts';
@@ -96,15 +97,12 @@ export class Reload {
   /** Logs the faults that it was started in spite of, if there are any. */
   tellInvalid(): void {
     if (this.#faults.length === 0) return;
-    this.#record.error(
-      {
-        event: 'invalid_config',
-        config: this.#parts.rules.hash,
-        config_file: this.#config.file,
-        faults: this.#faults,
-      },
-      INVALID_WARNING,
-    );
+    const parts = {
+      tie: { event: 'invalid_config', config: this.#parts.rules.hash },
+      fields: { config_file: this.#config.file },
+      lists: { faults: this.#faults },
+    };
+    logLists(this.#record, 'error', parts, INVALID_WARNING);
   }
 
   /**
@@ -128,19 +126,16 @@ export class Reload {
     const { mode, allow, deny } = config.egress.policy;
     const changes = difference(labelsOf(before), labelsOf(config));
     const open = this.reconsider();
-    this.#record.info(
-      {
-        event: 'reload',
-        config: rules.hash,
-        config_file: config.file,
-        mode,
+    const parts = {
+      tie: { event: 'reload', config: rules.hash },
+      fields: { config_file: config.file, mode, ...open },
+      lists: {
         allow: allow.map(({ label }) => label),
         deny: deny.map(({ label }) => label),
         ...changes,
-        ...open,
       },
-      'another configuration is in force',
-    );
+    };
+    logLists(this.#record, 'info', parts, 'another configuration is in force');
     const late = changedNames(before.fixed, config.fixed);
     if (late.length > 0) {
       logger.warn({ variables: late }, `these take effect at the next start: ${late.join(', ')}`);
@@ -162,8 +157,10 @@ export class Reload {
     const { hash, policy } = this.#parts.rules;
     const denies_all = policy.invalid === true;
     this.#faults = faults;
-    this.#record.error(
-      { event: 'reload', config: hash, faults },
+    logLists(
+      this.#record,
+      'error',
+      { tie: { event: 'reload', config: hash }, fields: {}, lists: { faults } },
       denies_all
         ? 'the configuration is still invalid, so egress goes on denying everything'
         : 'the configuration has faults, so the one before stays in force',

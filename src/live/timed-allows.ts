@@ -1,3 +1,4 @@
+import { logLists } from '../log/lists.ts';
 import { type Logger, onRecord } from '../log/logger.ts';
 import { deadline } from '../net/dial.ts';
 import type { Resolve } from '../net/resolve.ts';
@@ -186,15 +187,15 @@ export class TimedAllows {
     }
     this.#apply();
     const limit = rules[0]?.maxUpload;
-    this.#logger.warn(
-      {
-        event: 'timed_allow',
-        rules: rules.map(({ label }) => textOf(label)),
+    const parts = {
+      tie: { event: 'timed_allow' },
+      fields: {
         until: ends.toISOString(),
         ...(limit === undefined ? {} : { max_upload: limit }),
       },
-      'allowed for a time',
-    );
+      lists: { rules: rules.map(({ label }) => textOf(label)) },
+    };
+    logLists(this.#logger, 'warn', parts, 'allowed for a time');
     return ends;
   }
 

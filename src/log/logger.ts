@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { LogLevel } from '../config/config.ts';
+import { boundLines } from './bounded-lines.ts';
 
 export type { Logger };
 
@@ -16,7 +17,7 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination ?? standardOutput(),
+    boundLines(destination ?? standardOutput()),
   );
 }
 
@@ -28,8 +29,11 @@ export function onRecord(logger: Logger): Logger {
   return record;
 }
 
-/** pino goes on without a log when its reader has gone; we do not: what is not logged is not done. */
-function standardOutput(): DestinationStream {
+/**
+ * Standard output, written before `write` returns. pino goes on without a log when its reader has gone; we
+ * do not: what is not logged is not done, so the program ends.
+ */
+export function standardOutput(): DestinationStream {
   const destination = pino.destination({ fd: 1, sync: true });
   destination.on('error', endWithoutLog);
   return destination;
