@@ -104,7 +104,7 @@ const isPossible = !isMissing('dnsmasq') && !isMissing('getent') && canMakeNames
 
 describe.skipIf(!isPossible)(
   'beside getaddrinfo (needs root, iproute2, dnsmasq)',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   () => {
     test.each<[what: string, resolvConf: string, dnsmasq: string[]]>([
       [

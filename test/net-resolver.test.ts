@@ -41,7 +41,7 @@ describe.skipIf(isReserved(53))('a name that DNS is asked for (port 53 of loopba
   test.each<[what: string, a: Reply, aaaa: Reply, said: string[] | string, least: number]>([
     ['both families at once', four, six, [A, AAAA], 0],
     ['A, and AAAA a little later', four, slow(six, 20), [A, AAAA], 15],
-    ['A, and AAAA too late', four, slow(six, 9_000), [A], 45],
+    ['A, and AAAA too late', four, slow(six, 18_000), [A], 45],
     ['A, and AAAA never', four, null, [A], 45],
     ['A never, and AAAA', null, six, [AAAA], 45],
     ['A, and SERVFAIL for AAAA', four, servfail, [A], 0],
@@ -60,12 +60,12 @@ describe.skipIf(isReserved(53))('a name that DNS is asked for (port 53 of loopba
     ['NOTIMP for both', { rcode: 'NOTIMP' }, { rcode: 'NOTIMP' }, 'EAI_AGAIN', 0],
     ['FORMERR for both', { rcode: 'FORMERR' }, { rcode: 'FORMERR' }, 'EAI_AGAIN', 0],
   ])('%s', async (_, a, aaaa, said, least) => {
-    const resolver = resolverAsking([await startDns(byType(a, aaaa))], 'options timeout:5\n');
+    const resolver = resolverAsking([await startDns(byType(a, aaaa))], 'options timeout:20\n');
     const outcome = await outcomeOf(resolver);
     expect(outcome.said).toEqual(said);
     expect(outcome.ms).toBeGreaterThanOrEqual(least);
     // Nothing was waited for that did not come.
-    expect(outcome.ms).toBeLessThan(4_000);
+    expect(outcome.ms).toBeLessThan(15_000);
   });
 
   test.each<[what: string, a: Reply, aaaa: Reply]>([
@@ -180,11 +180,11 @@ describe.skipIf(isReserved(53))('a name that DNS is asked for (port 53 of loopba
       return name === 'mongo' ? { answers: records(name, 'A', A) } : nxdomain;
     });
     const outcome = await outcomeOf(
-      resolverAsking([dns], 'search a.test\noptions timeout:5\n'),
+      resolverAsking([dns], 'search a.test\noptions timeout:20\n'),
       'mongo',
     );
     expect(outcome.said).toEqual([A]);
-    expect(outcome.ms).toBeLessThan(4_000);
+    expect(outcome.ms).toBeLessThan(15_000);
   });
 
   test('a domain whose server fails makes it uncertain whether a name exists', async () => {

@@ -21,8 +21,8 @@ const RCODES = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, RE
 export type Reply = {
   rcode?: keyof typeof RCODES;
   answers?: DnsRecord[];
-  /** Milliseconds that it waits before. */
-  after?: number;
+  /** What it waits for before; milliseconds, where it is a number. */
+  after?: number | Promise<unknown>;
   /** By UDP it says only that the answer is too long. */
   truncated?: boolean;
   /** Bytes in place of a message. */
@@ -56,7 +56,8 @@ export async function startDns(answer: AnswerQuestion): Promise<TestDns> {
     asked.push(`${type} ${name}`);
     const reply = answer(name, type, via);
     if (reply === null) return null;
-    if (reply.after !== undefined) await sleep(reply.after);
+    const { after } = reply;
+    await (typeof after === 'number' ? sleep(after) : after);
     return reply.raw ?? encodeReply(query, reply, via);
   };
   const udp = createSocket('udp4');
