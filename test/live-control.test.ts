@@ -112,9 +112,9 @@ describe('what comes through ingress', () => {
     (fields: string) => `GET /healthz HTTP/1.1\r\nHost: a\r\n${fields}Connection: close\r\n\r\n`,
     (fields: string) => `GET /events HTTP/1.1\r\nHost: a\r\n${fields}Connection: close\r\n\r\n`,
     (fields: string) =>
-      `GET /decisions HTTP/1.1\r\nHost: a\r\n${fields}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+      `GET /decisions HTTP/1.1\r\nHost: a\r\n${fields}Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
     (fields: string) =>
-      `GET /healthz HTTP/1.1\r\nHost: a\r\n${fields}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n`,
+      `GET /healthz HTTP/1.1\r\nHost: a\r\n${fields}Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n`,
   ];
 
   test.each([

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { resolve as resolvePath } from 'node:path';
+import { isNeverReached } from '../policy/addresses.ts';
 import { type ClientRule, touchesClient } from '../policy/clients.ts';
 import type { Policy } from '../policy/decide.ts';
 import { targetOf } from '../policy/outlook.ts';
@@ -199,7 +200,7 @@ function build(sources: Sources, isHidden = mayHideAny(sources.faults)): Mutable
       dnsListen: read.optional('DNS_LISTEN', parseNameServerAddress),
       clients,
       policy: {
-        allow: readRules(sources, 'ALLOW', (rule) => refuseClient(rule, clients)),
+        allow: readRules(sources, 'ALLOW', (rule) => refuseClosed(rule, clients)),
         deny: readRules(sources, 'DENY'),
         mode: read('EGRESS_MODE', oneOf('enforce', 'report')),
         maxUpload: readUploadLimits(sources),
@@ -305,8 +306,13 @@ function reader({ assignments, faults }: Sources): Reader {
   return Object.assign(required, { optional });
 }
 
-/** @throws RuleError for a rule that covers nothing but a client of egress. */
-function refuseClient(rule: Rule, clients: readonly ClientRule[] | null): void {
+/** @throws RuleError for a rule that covers nothing but what stays closed under any rule. */
+function refuseClosed(rule: Rule, clients: readonly ClientRule[] | null): void {
+  if (rule.match.kind === 'network' && isNeverReached(rule.match.network)) {
+    throw new RuleError(
+      'it is link-local or of a metadata service, which stays closed under any rule; take it out',
+    );
+  }
   const target = targetOf(rule);
   if (target?.kind !== 'address' || !touchesClient(clients ?? [], target.host)) return;
   throw new RuleError('it is in EGRESS_CLIENTS, and those stay closed under any rule; take it out');

@@ -115,15 +115,18 @@ export function parseNetwork(text: string): Network {
   return { address, prefix };
 }
 
-/** Whether every address of a network is one that no rule can open. */
+const NEVER_MEANT = new Set(['metadata', 'link_local']);
+
+/** Whether every address of a network is link-local or of a metadata service: no rule can open those. */
 export function isNeverReached(network: Network): boolean {
   const first = networkAddress(network);
   const isWithin = BLOCKS.some(
     ({ network: block, result }) =>
-      result.never && block.prefix <= network.prefix && covers(block, first),
+      NEVER_MEANT.has(result.name) && block.prefix <= network.prefix && covers(block, first),
   );
   const isSingle = network.prefix === (network.address.kind() === 'ipv4' ? 32 : 128);
-  return isWithin || (isSingle && classifyAddress(first).never);
+  const carried = isSingle ? embeddedIPv4(ipaddr.parse(first)).map(classify) : [];
+  return isWithin || carried.some(({ name }) => NEVER_MEANT.has(name));
 }
 
 /** Whether the network covers a canonical address: what allows and who may have to match this way. */

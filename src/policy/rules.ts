@@ -1,14 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
 import { parse as parseDomain } from 'tldts';
-import {
-  covers,
-  isNeverReached,
-  type Network,
-  networkAddress,
-  parseNetwork,
-  touches,
-} from './addresses.ts';
+import { covers, type Network, networkAddress, parseNetwork, touches } from './addresses.ts';
 import { findLookalike, findMixedScripts, findNonLetter } from './characters.ts';
 import { parseHost } from './host.ts';
 import { parsePort, type Target } from './target.ts';
@@ -214,11 +207,6 @@ function networkMatch(
     const block = first.includes(':') ? `[${first}]/${length}` : `${first}/${length}`;
     const whole = port === undefined ? block : `${block}:${port}`;
     throw new RuleError(`it has bits set to the right of its prefix; did you mean ${whole}?`);
-  }
-  if (list === 'allow' && isNeverReached(network)) {
-    throw new RuleError(
-      'it is link-local or of a metadata service, which stays closed under any rule; take it out',
-    );
   }
   return { kind: 'network', network };
 }
