@@ -27,7 +27,7 @@ import { IngressLog } from './log/ingress-log.ts';
 import type { Logger } from './log/logger.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { ClientList } from './net/client-list.ts';
-import { Listener } from './net/listener.ts';
+import { combineListenErrors, ListenError, Listener } from './net/listener.ts';
 import { isOwnAddress } from './net/own-addresses.ts';
 import type { Resolve } from './net/resolve.ts';
 import { SharedLookups } from './net/shared-lookups.ts';
@@ -54,6 +54,8 @@ export interface SidecarOptions {
 
 /** How long the status page believes what was found out about the gate. */
 const GATE_MS = 30_000;
+/** A stop that takes longer says what it waits for. */
+const TELL_WAITING_MS = 300;
 const LOOPBACK: TcpAddress = { kind: 'tcp', host: '127.0.0.1', port: 0 };
 
 /** The whole proxy: its listeners, what they share, their beginning and their end. */
@@ -81,6 +83,7 @@ export class Sidecar {
   readonly #listeners: Listener[] = [];
   readonly #apps: FastifyInstance[] = [];
   readonly #ownPorts = new Set<number>();
+  readonly #listenErrors: ListenError[] = [];
   #nameServer: NameServer | undefined;
   #reload: Reload | undefined;
   #timed: TimedAllows | undefined;
@@ -181,13 +184,32 @@ export class Sidecar {
     this.#metrics.stop();
     this.#events.close();
     const { shutdownTimeout } = this.#config;
+    const notice = setTimeout(() => this.#tellWaiting(), TELL_WAITING_MS);
     await Promise.all([
       this.#nameServer?.stop(),
       ...this.#listeners.map((listener) => listener.stop(shutdownTimeout)),
     ]);
+    clearTimeout(notice);
     await Promise.all(this.#apps.map((app) => app.close()));
     this.#ingressLog.close();
     await this.#log.close();
+  }
+
+  /** Ends what `stop` still waits for; it then logs the ends. */
+  endConnections(): void {
+    for (const listener of this.#listeners) listener.end();
+  }
+
+  /** Says what a stop waits for. */
+  #tellWaiting(): void {
+    const connections = this.#listeners.reduce((sum, { open }) => sum + open, 0);
+    if (connections === 0) return;
+    const { shutdownTimeout } = this.#config;
+    const what = connections === 1 ? 'one connection' : `${connections} connections`;
+    this.#logger.info(
+      { event: 'stopping', connections, timeout_ms: shutdownTimeout },
+      `waiting up to ${shutdownTimeout / 1_000} s for ${what}; a second signal ends them at once`,
+    );
   }
 
   async #listen(): Promise<Addresses> {
@@ -227,6 +249,7 @@ export class Sidecar {
     const { token, listen } = config.admin;
     const app = createAdmin({ ...readers, token, metrics: this.#metrics });
     const admin = await this.#open(await this.#app(app), listen, 'ADMIN_LISTEN');
+    if (this.#listenErrors.length > 0) throw combineListenErrors(this.#listenErrors);
     const addresses: Addresses = { ingress, ...egress, admin };
     Object.assign(listeners, formatAddresses(addresses));
     return addresses;
@@ -331,9 +354,20 @@ export class Sidecar {
       logger: this.#logger,
     });
     this.#nameServer = server;
-    const bound = await server.listen(listen, 'DNS_LISTEN');
+    const bound = await this.#orNote(server.listen(listen, 'DNS_LISTEN'), listen);
     this.#ownPorts.add(bound.port);
     return bound;
+  }
+
+  /** Goes on after a listener that cannot listen: the start fails in the end, with all of them told. */
+  async #orNote<Address>(listening: Promise<Address>, address: Address): Promise<Address> {
+    try {
+      return await listening;
+    } catch (error) {
+      if (!(error instanceof ListenError)) throw error;
+      this.#listenErrors.push(error);
+      return address;
+    }
   }
 
   #isForbidden: IsForbidden = (address, port) => this.#ownPorts.has(port) && isOwnAddress(address);
@@ -351,7 +385,7 @@ export class Sidecar {
   ): Promise<Address> {
     const listener = new Listener(server);
     this.#listeners.push(listener);
-    const bound = await listener.listen(address, variable);
+    const bound = await this.#orNote(listener.listen(address, variable), address);
     if (bound.kind === 'tcp') this.#ownPorts.add(bound.port);
     return bound;
   }

@@ -1,4 +1,12 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -85,6 +93,23 @@ describe('the start', () => {
     },
   );
 
+  test('all busy ports are named at once', async () => {
+    const ports = [];
+    for (const busy of [createServer(), createServer()]) {
+      servers.push(busy);
+      await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve));
+      ports.push((busy.address() as { port: number }).port);
+    }
+    const listens = ports.map((port) => `127.0.0.1:${port}`);
+    const [INGRESS_LISTEN = '', ADMIN_LISTEN = ''] = listens;
+    const cli = run([], { ...SERVE, INGRESS_LISTEN, ADMIN_LISTEN });
+    expect(await cli.exit()).toBe(1);
+    expect(cli.stderr).toMatch(/^whisper-proxy: 2 listeners cannot listen/);
+    expect(cli.stderr).toMatch(/ INGRESS_LISTEN=.* something else listens there/);
+    expect(cli.stderr).toMatch(/ ADMIN_LISTEN=.* something else listens there/);
+    expect(cli.stdout).toBe('');
+  });
+
   test('report mode warns at the start and in health', async () => {
     const cli = run([], { ...SERVE, EGRESS_MODE: 'report' });
     const { admin } = await cli.addresses();
@@ -95,9 +120,21 @@ describe('the start', () => {
   });
 });
 
-test('without a log nothing is decided: it ends before the answer leaves', async () => {
-  const cli = run([], SERVE);
-  const { egress } = await cli.addresses();
+test.skipIf(!existsSync('/dev/full'))('a log that cannot be written ends it', async () => {
+  const full = openSync('/dev/full', 'w');
+  const cli = run([], SERVE, { stdio: ['ignore', full, 'pipe'] });
+  closeSync(full);
+  expect(await cli.exit()).toBe(1);
+  expect(cli.stderr).toMatch(/the log cannot be written \(ENOSPC.*\), so it ends\n$/);
+});
+
+test.each([
+  ['JSON', []],
+  ['rows', ['serve', '--local']],
+])('without a log nothing is decided: it ends before the answer leaves (%s)', async (_, args) => {
+  const cli = run(args, { ...SERVE, UPSTREAM: 'http://127.0.0.1:9' });
+  await cli.prints('listening');
+  const [, egress = ''] = /"egress":"([^"]*)"/.exec(cli.stdout) ?? [];
   cli.child.stdout?.destroy();
   const answer = ask(egress, 'http://hf.co/').catch((error: Error) => error.message);
   expect(await cli.exit()).toBe(1);

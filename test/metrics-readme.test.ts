@@ -27,7 +27,7 @@ describe('the README', () => {
   test('alarms about metrics that there are', async () => {
     const scraped = await scrapeAfterTraffic();
     const rules = [...README.matchAll(/\{ alert: \w+, expr: '([^']+)'/g)];
-    expect(rules).toHaveLength(2);
+    expect(rules).toHaveLength(9);
     for (const { metric, labels } of rules.flatMap(([, expr = '']) => selections(expr, ''))) {
       if (metric === 'up') continue;
       for (const { labels: has } of scraped.find(metric)) {

@@ -15,7 +15,7 @@ export function banner(addresses: Addresses, demoAddress: string): string {
 
   ingress  ${ingress}  the way to whisper
   egress   ${egress}  the way out; EGRESS_ALLOW_DEMO=${demoAddress}
-  admin    ${admin}/healthz
+  status   ${admin}/  the status page, for a browser
 
 Paste into another terminal:
 

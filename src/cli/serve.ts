@@ -11,6 +11,9 @@ import { banner } from './banner.ts';
 import { DemoHost } from './demo-host.ts';
 import { exitOn } from './exit.ts';
 
+/** How long the log may take for the ends of connections after a second signal. */
+const LAST_ENDS_MS = 2_000;
+
 /**
  * `whisper-proxy serve`: runs until SIGTERM or SIGINT. Exit status 0 after either, 78 if the
  * configuration has faults that a reload could not mend, 1 if a listener cannot listen.
@@ -31,10 +34,13 @@ export async function serve({ local = false }: { local?: boolean }): Promise<voi
     const { resolve } = new SystemResolver();
     const sidecar = new Sidecar(config, logger, resolve, { invalid, readAgain });
     running = sidecar;
-    stopOnSignal(async () => {
-      await sidecar.stop();
-      await demoHost?.stop();
-    });
+    stopOnSignal(
+      async () => {
+        await sidecar.stop();
+        await demoHost?.stop();
+      },
+      () => sidecar.endConnections(),
+    );
     const addresses = await sidecar.start();
     if (demoAddress) process.stdout.write(banner(addresses, demoAddress));
     else announce(logger, config, addresses, sidecar.hash);
@@ -98,13 +104,22 @@ function readerOf(presets: Environment, file: string | null): () => Config {
   };
 }
 
-function stopOnSignal(stop: () => Promise<void>): void {
-  let stopping = false;
+/**
+ * The first signal stops the program in good order. The second ends open connections at once, and the
+ * program with 1, once their ends are in the log; the third does not wait for that either.
+ * @param end ends open connections.
+ */
+function stopOnSignal(stop: () => Promise<void>, end: () => void): void {
+  let signals = 0;
   const onSignal = async () => {
-    if (stopping) process.exit(1);
-    stopping = true;
-    await stop();
-    process.exit(0);
+    signals += 1;
+    if (signals === 1) {
+      await stop();
+      process.exit(signals === 1 ? 0 : 1);
+    }
+    if (signals > 2) process.exit(1);
+    setTimeout(() => process.exit(1), LAST_ENDS_MS);
+    end();
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);

@@ -81,11 +81,33 @@ async function verify(options: VerifyOptions, command: Command): Promise<void> {
     command.error('error: --ingress-allowed and --whisper need --from visp-net');
   }
   const probes = from === 'whisper' ? fromWhisper(options) : await fromVispNet(options);
-  const results = await runProbes(probes, boundsFor(probes));
+  const showing = process.stderr.isTTY ? showProgress(probes) : { probes, clear: () => undefined };
+  const results = await runProbes(showing.probes, boundsFor(probes));
+  showing.clear();
   const ok = results.length > 0 && results.every(isAsWanted);
   // Without waiting for what was given up: its own time-outs may be longer.
   const end = () => process.exit(ok ? 0 : 1);
   process.stdout.write(json ? toJson(from, ok, results) : toTable(results), end);
+}
+
+/** Probes that say on standard error how many attempts are over; it takes up to half a minute. */
+function showProgress(probes: readonly Probe[]): { probes: Probe[]; clear: () => void } {
+  const total = probes.reduce((sum, { attempts }) => sum + attempts.length, 0);
+  let done = 0;
+  const show = () => process.stderr.write(`\rtried ${done} of ${total}`);
+  show();
+  const counted = probes.map((probe) => ({
+    ...probe,
+    attempts: probe.attempts.map((attempt) => ({
+      ...attempt,
+      run: () =>
+        attempt.run().finally(() => {
+          done += 1;
+          show();
+        }),
+    })),
+  }));
+  return { probes: counted, clear: () => process.stderr.write('\r\u001b[K') };
 }
 
 function fromWhisper(options: VerifyOptions): Probe[] {

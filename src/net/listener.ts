@@ -58,6 +58,16 @@ export class Listener {
     return typeof bound === 'object' && bound ? { ...address, port: bound.port } : address;
   }
 
+  /** How many connections are open. */
+  get open(): number {
+    return this.#sockets.size;
+  }
+
+  /** Ends every connection at once. */
+  end(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   /**
    * Stops accepting, lets what runs finish, and ends what still runs after that.
    * @param timeout milliseconds; 0: at once.
@@ -66,15 +76,22 @@ export class Listener {
     if (!this.#server.listening) return;
     const closed = new Promise((resolve) => this.#server.close(resolve));
     const idle = setInterval(() => this.#server.closeIdleConnections?.(), IDLE_CHECK_MS);
-    const endAll = () => {
-      for (const socket of this.#sockets) socket.destroy();
-    };
-    if (timeout === 0) endAll();
-    const end = setTimeout(endAll, timeout);
+    if (timeout === 0) this.end();
+    const end = setTimeout(() => this.end(), timeout);
     await closed;
     clearInterval(idle);
     clearTimeout(end);
   }
+}
+
+/** One error for every listener that cannot listen. */
+export function combineListenErrors(errors: readonly ListenError[]): ListenError {
+  const [only] = errors;
+  if (only !== undefined && errors.length === 1) return only;
+  const lines = errors.map(({ message }) => `  ${message}`);
+  return new ListenError(
+    `${errors.length} listeners cannot listen, so nothing was started:\n${lines.join('\n')}`,
+  );
 }
 
 /** The error for a listener that the system refuses, with what to do about it. */
