@@ -228,12 +228,16 @@ describe.skipIf(hasNoBrowser)(
       await untilLive(page);
       await pretend(page, ({ groups }) => {
         groups.push(groupOf('n.example', { remedy: { line: null, text: 'x', noise: true } }));
-        groups.push(Object.assign(groupOf('v.example'), { verify: true }));
+        groups.push(
+          groupOf('v.example', { remedy: { line: null, text: 'x', noise: false, verify: true } }),
+        );
         groups.push(groupOf('/x', { event: 'ingress', client: '10.1.1.9', count: 5 }));
       });
       expect(await page.locator('#units > .unit').count()).toBe(1);
       await page.getByText('Noise: One name that nothing needs (1× in all)').waitFor();
-      await page.getByText('verify tried One name (1× in all)').waitFor();
+      await page
+        .getByText('One name as verify tries them (1× in all): if you did not run it')
+        .waitFor();
       await page
         .locator('#refused li', { hasText: /^10\.1\.1\.9 not_allowed, 5×, last / })
         .waitFor();

@@ -63,7 +63,7 @@ function showGroups(groups: readonly DecisionGroup[]): ShownGroup[] {
     const source = modelSourceOf(group.host);
     return { ...group, domain: domainOf(group.host), source, isKnown: source !== null };
   });
-  const bursts = findBursts(parts.filter(({ remedy }) => !remedy?.noise));
+  const bursts = findBursts(parts.filter(({ remedy }) => !remedy?.noise && !remedy?.verify));
   return parts.map((part) => {
     const { isKnown: _, ...group } = part;
     const line = group.remedy?.line ?? null;

@@ -53,7 +53,7 @@ export function toUnits(groups, order) {
 
 /** @param {ShownGroup} group @returns {Place} */
 export function placeOf(group) {
-  if ('verify' in group && group.verify === true) return 'verify';
+  if (group.remedy?.verify) return 'verify';
   if (group.remedy?.noise) return 'noise';
   return group.burst ? 'burst' : 'list';
 }

@@ -15,7 +15,12 @@ const FOLDS = [
       `${names} came in a burst, none of them more often than most (${count} in all)`,
   ],
   ['noise', (names, count) => `Noise: ${names} that nothing needs (${count} in all)`],
-  ['verify', (names, count) => `verify tried ${names} (${count} in all)`],
+  [
+    'verify',
+    // Whisper can make its requests look the same.
+    (names, count) =>
+      `${names} as verify tries them (${count} in all): if you did not run it then, it was whisper`,
+  ],
 ];
 
 /**
