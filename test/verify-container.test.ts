@@ -1,4 +1,4 @@
-import { describe, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   ALLOWED,
   ALLOWED_NAME,
@@ -40,6 +40,21 @@ describe.skipIf(!canVerify() || !canLoadProfile())(
       );
       expect(during.status).toBe(0);
     });
+
+    // 65520 is what rootless podman 5.8 sets; 65535 is the most that a veth takes.
+    test.each([65_507, 65_520, 65_535])(
+      'an MTU of %i, which hardly a datagram exceeds: it is tried all the same',
+      async (mtu) => {
+        const network = new VerifyNetwork();
+        onTestFinished(() => network.remove());
+        await network.serve();
+        await network.lock();
+        network.setMtu(mtu);
+        const run = await network.verify('whisper', AS_CONTAINER, []);
+        expect(run.stdout).toMatch(/closed +UDP in fragments/);
+        expect(run).toMatchObject({ status: 0, stderr: '' });
+      },
+    );
 
     test.concurrent('sixty other containers, and a gate that refuses: no refusal is left out', async ({
       expect,

@@ -11,6 +11,8 @@ our ( %arg, %error, $column );
 my ( $SO_BINDTODEVICE, $IP_OPTIONS, $IP_FREEBIND, $IP_TRANSPARENT ) = ( 25, 4, 15, 19 );
 my ( $TCP_FASTOPEN_NO_COOKIE, $MSG_FASTOPEN ) = ( 34, 0x20000000 );
 my ( $SIOCGIFMTU, $SIOCGIFINDEX ) = ( 0x8921, 0x8933 );
+# What fits into an IPv4 packet beside its header and that of UDP.
+my $LONGEST_DATAGRAM = 65_507;
 
 # What an error on the way to a socket, or from it, says: whoever refused a connection was reached,
 # and an error that is not listed proves nothing.
@@ -233,7 +235,10 @@ sub socket_probes {
         [ 'source-port' => sub { connects( '', SOCK_STREAM, 0, $arg{proxy}, 3128, \&from_whispers_port ) } ],
         [ 'fast-open' => sub { opens_fast( $_, 443 ) for qw(gateway public) } ],
         [ fragments => sub {
-            my $packet = 'x' x ( of_device($SIOCGIFMTU) + 1 );
+            # With the header of UDP and that of IP, the longest datagram there is still exceeds an MTU of 65520.
+            my $length = of_device($SIOCGIFMTU) + 1;
+            $length = $LONGEST_DATAGRAM if $length > $LONGEST_DATAGRAM;
+            my $packet = 'x' x $length;
             sends( $_, AF_INET, SOCK_DGRAM, 0, to( $_ => 53 ), $packet ) for qw(gateway public);
         } ],
         [ sender => sub {

@@ -203,6 +203,11 @@ export class VerifyNetwork {
     ip('netns', 'exec', this.#names.whisper, 'nft', `table ip silence { ${out} ${into} }`);
   }
 
+  /** Sets the size of the largest packet that whisper's interface takes. */
+  setMtu(bytes: number): void {
+    ip('-n', this.#names.whisper, 'link', 'set', 'wnet', 'mtu', String(bytes));
+  }
+
   /** Drops whatever whisper sends, and tells nobody. */
   silence(): void {
     const table =
