@@ -79,7 +79,7 @@ describe.skipIf(hasNoBrowser)(
       expect(await page.textContent('#running')).toBe('1');
       answers[0]?.();
       await asked;
-      await page.locator('#requests tbody tr', { hasText: /POST 200.* s?3\.0 MB/ }).waitFor();
+      await page.locator('#requests tbody tr', { hasText: /POST 200.*m?s3\.0 MB/ }).waitFor();
       expect(await page.textContent('#running')).toBe('0');
       await page.locator('#median', { hasText: /^[\d.]+ (ms|s)$/ }).waitFor();
       expect(await page.textContent('body')).not.toContain('secret');

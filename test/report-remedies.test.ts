@@ -101,7 +101,7 @@ describe('the line to add', () => {
       'a.b.test:80',
       '10.0.0.1:443',
       '10.0.0.1:80',
-      '[::a:1]:443',
+      '[fd00::a:1]:443',
     ];
     const lines = targets.map((text) => allowLine(parseAuthority(text)));
     expect(policyFrom(lines.reduce(withLine, {})).allow).toHaveLength(targets.length);

@@ -272,7 +272,7 @@ describe.skipIf(!canVerify())(
       const proxy = await run('--proxy', 'whisper-proxy');
       expect(proxy).toMatchObject({ status: 2, stdout: '' });
       expect(proxy.stderr).toMatch(
-        /^error: .*'whisper-proxy' is invalid\. It must be an IPv4 address/,
+        /^whisper-proxy: .*'whisper-proxy' is invalid\. It must be an IPv4 address/,
       );
       const also = await run('--also', OTHER, '--also', '10.0.0.5:99999');
       expect(also.status).toBe(2);
