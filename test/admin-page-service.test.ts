@@ -214,7 +214,7 @@ describe.skipIf(hasNoBrowser)(
       const proxy = await startProxy();
       await flood(proxy, [...HUNDREDS.slice(250), 'huggingface.co', ...HUNDREDS.slice(0, 250)]);
       const { page } = await open(urlOf(proxy), { viewport: { width: 1280, height: 720 } });
-      await untilShown(page, 'huggingface.co:80', 'Hugging Face');
+      await untilShown(page, 'huggingface.co:80', 'models from Hugging Face');
       for (const sort of sorts) {
         await page.selectOption('#sort', sort);
         expect(await isInSight(page, 'huggingface.co:80'), sort).toBe(true);

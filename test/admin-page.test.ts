@@ -51,7 +51,7 @@ describe.skipIf(hasNoBrowser)(
       expect(await oldest?.locator('.line').allTextContents()).toEqual([
         LINE,
         'podman exec whisper-proxy whisper-proxy reload',
-        'podman exec whisper-proxy whisper-proxy allow huggingface.co --for 30m',
+        "podman exec whisper-proxy whisper-proxy allow huggingface.co hf.co '*.hf.co' --for 30m",
       ]);
       expect(await oldest?.locator('.why').textContent()).toMatch(
         /^not_allowed: .* · connect · first /,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { type BurstPart, findBursts } from '../src/report/bursts.ts';
 import { allowCommand } from '../src/report/commands.ts';
-import { domainOf, modelSourceOf } from '../src/report/domains.ts';
+import { domainOf } from '../src/report/domains.ts';
 
 /** A denied name, first asked for so many seconds after noon. */
 function part(host: string, seconds: number, change: Partial<BurstPart> = {}): BurstPart {
@@ -56,18 +56,6 @@ test.each([
   [null, null],
 ])('the registrable domain of %s is %s', (host, domain) => {
   expect(domainOf(host)).toBe(domain);
-});
-
-test.each([
-  ['cdn-lfs-us-1.hf.co', 'Hugging Face'],
-  ['huggingface.co', 'Hugging Face'],
-  ['objects.githubusercontent.com', 'GitHub'],
-  ['openaipublic.azureedge.net', 'OpenAI'],
-  ['nothf.co', null],
-  ['huggingface.co.evil.example', null],
-  [null, null],
-])('models come from %s: %s', (host, source) => {
-  expect(modelSourceOf(host)).toBe(source);
 });
 
 const ALLOW = 'podman exec whisper-proxy whisper-proxy allow';

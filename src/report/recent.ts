@@ -1,8 +1,9 @@
 import type { RulesInForce } from '../live/rules-in-force.ts';
 import type { DecisionObserver, DecisionRecord, EndTotals } from '../log/decision-log.ts';
+import { presetFor } from '../policy/presets.ts';
 import { findBursts } from './bursts.ts';
 import { allowCommand, RELOAD_COMMAND } from './commands.ts';
-import { domainOf, modelSourceOf } from './domains.ts';
+import { domainOf } from './domains.ts';
 import type { FailureGroup } from './failures.ts';
 import { Minutes } from './minutes.ts';
 import { remedyFor, takenGroups } from './remedies.ts';
@@ -60,7 +61,7 @@ export class RecentDecisions implements DecisionObserver {
 
 function showGroups(groups: readonly DecisionGroup[]): ShownGroup[] {
   const parts = groups.map((group) => {
-    const source = modelSourceOf(group.host);
+    const source = group.host === null ? null : (presetFor(group.host)?.what ?? null);
     return { ...group, domain: domainOf(group.host), source, isKnown: source !== null };
   });
   const bursts = findBursts(parts.filter(({ remedy }) => !remedy?.noise && !remedy?.verify));

@@ -4,7 +4,7 @@ import type { TestProxy } from './proxy.ts';
 import { ask, connectTo } from './raw-client.ts';
 
 /** What allows huggingface.co, which tests ask for. */
-export const LINE = 'EGRESS_ALLOW_HUGGINGFACE_CO=huggingface.co';
+export const LINE = 'EGRESS_ALLOW_HUGGINGFACE=huggingface.co hf.co *.hf.co';
 
 /** Makes whisper ask for a target. */
 export function request(proxy: TestProxy, target: string) {
