@@ -73,7 +73,7 @@ describe('a look-up', () => {
     expect(client.answers.map(rcode)).toEqual([NXDOMAIN, NXDOMAIN, NXDOMAIN]);
     expect(proxy.decisions()).toMatchObject([
       { reason: 'bad_target', host: String.raw`a\x0a{"x":1}.test` },
-      { reason: 'bad_target', host: String.raw`hf\.co` },
+      { reason: 'bad_target', host: String.raw`hf\\.co` },
       { reason: 'bad_target', host: '127.0.0.1' },
     ]);
   });

@@ -153,15 +153,16 @@ export function readStartConfig(env: Environment, presets: Environment = {}): St
 /** Whether a reload can mend a fault: it is the file's, and not in a variable that is read at the start alone. */
 function isMendable({ name, line }: Fault): boolean {
   if (line === null) return name === 'CONFIG_FILE';
-  return name === null || !isKnown(name) || isRuntime(name);
+  if (name === null || isRuntime(name)) return true;
+  // Whoever misspelt it meant to say who may come in, and nobody else may until that is mended.
+  return !isKnown(name) && nearestName(name) !== 'INGRESS_CLIENTS';
 }
 
 /** Whether what is behind a fault may have been meant for any variable. */
 function mayHide({ name, line }: Fault): boolean {
   if (name === null) return true;
-  return line === null
-    ? name === 'CONFIG_FILE'
-    : !isKnown(name) && !isRuntime(nearestName(name) ?? '');
+  // What an unknown name was meant to be is a guess, which may improve a message, but decides nothing.
+  return line === null ? name === 'CONFIG_FILE' : !isKnown(name);
 }
 
 /** Of a file with that many faults nobody knows what was meant, and finding out would take seconds. */
@@ -391,14 +392,25 @@ function isLoopback({ host }: TcpAddress): boolean {
 
 function formatFault({ name, line, value, message }: Fault, file: string | null): string {
   const where = line === null ? '' : `${file ?? 'the file'}, line ${line}: `;
-  const secret = isSecretName(name ?? nameIn(value ?? ''));
+  const secret = holdsSecret(`${name ?? ''}=`) || holdsSecret(value ?? '');
   const shown = value === null || secret ? null : quote(hideUser(value));
-  return `${where}${[name, shown].filter((part) => part !== null).join('=')}: ${message}`;
+  const said = secret ? withoutItems(message, value ?? '') : message;
+  return `${where}${[name, shown].filter((part) => part !== null).join('=')}: ${said}`;
 }
 
-/** What stands where a name should, in a line that is none. */
-function nameIn(line: string): string {
-  return line.replace(/^export\s+/, '').split(/[\s=:]/, 1)[0] ?? '';
+/** Whether a text has the name of a secret in it, wherever a variable may be set: what is behind it is hidden. */
+function holdsSecret(text: string): boolean {
+  const words = text.matchAll(/([A-Za-z][A-Za-z0-9_]*)(\s*[=:])?/g);
+  return [...words].some(
+    ([, word = '', set]) =>
+      (set !== undefined || /^[A-Z0-9_]{4,}$/.test(word)) && isSecretName(word),
+  );
+}
+
+/** A message without what it repeats of a value. */
+function withoutItems(message: string, value: string): string {
+  const items = value.split(/[\s,]+/).filter((item) => item.length > 3);
+  return items.reduce((text, item) => text.replaceAll(item, '…'), message);
 }
 
 /** Without the user and password of a URL. */

@@ -98,6 +98,9 @@ export function nearestName(name: string): string | null {
 
 /** A variable as a candidate for a name, if there are few slips between the two. */
 function near(text: string, known: string, group: string): { name: string; far: number }[] {
+  // Two slips apart, and opposite ways.
+  if (text.startsWith('INGRESS') !== known.startsWith('INGRESS') && /^(?:IN|E)GRESS/.test(text))
+    return [];
   const most = known.length > 8 ? 2 : 1;
   const far = distance(text, known, most);
   return far <= most ? [{ name: `${known}${group}`, far }] : [];

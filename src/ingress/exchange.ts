@@ -76,6 +76,8 @@ export async function exchange(
     outgoing.on('error', fail);
     outgoing.once('upgrade', () => fail(new UnfitAnswerError(UNASKED_SWITCH)));
     outgoing.once('response', (answer) => {
+      // It has failed already, and the error is about to be told.
+      if (outgoing.destroyed) return;
       stopWaiting();
       answer.on('error', () => breakOff(response)).once('end', stop);
       try {

@@ -212,10 +212,9 @@ export class TimedAllows {
     this.#apply();
     const rules = ended.map(({ rule }) => textOf(rule.label));
     if (rules.length === 0) return rules;
-    this.#logger.warn(
-      { event: 'timed_allow_end', rules, ...about, ...this.#parts.onEnd() },
-      'no longer allowed',
-    );
+    const fields = { ...about, ...this.#parts.onEnd() };
+    const parts = { tie: { event: 'timed_allow_end' }, fields, lists: { rules } };
+    logLists(this.#logger, 'warn', parts, 'no longer allowed');
     return rules;
   }
 

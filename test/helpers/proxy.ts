@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { expect, vi } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log/logger.ts';
@@ -48,6 +49,8 @@ export async function startProxy(
   const texts: string[] = [];
   const lookups: string[] = [];
   const resolve: Resolve = async (name, signal) => {
+    // As every look-up has it: an address stands for itself.
+    if (isIP(name) !== 0) return [name];
     lookups.push(name);
     if (typeof names === 'function') return names(name, signal);
     const answer = names[name] ?? failing('ENOTFOUND');

