@@ -489,15 +489,45 @@ describe('a start with a faulty file', () => {
   });
 
   test('ingress is not opened to anybody where the faults may hide whom it is for', () => {
-    expect(startWith('EGRES_ALLOW=hf.co', BASE).config.ingress.clients).toBeNull();
-    const hidden = ['INGRESS_CLIENTS : session-manager', 'INGRESS_CLIENT=session-manager', null];
+    const hidden = [
+      'INGRESS_CLIENTS : session-manager',
+      'INGRESS_ALLOW=10.0.0.5',
+      'INGRESS_WHITELIST=10.0.0.5',
+      'INGRESS_MODE=x',
+      'EGRES_ALLOW=hf.co',
+      null,
+    ];
     for (const text of hidden) {
       expect(() => startWith(text, BASE)).toThrow(/INGRESS_CLIENTS: it is not set, but/);
       expect(startWith(text, GUARDED).invalid).not.toBeNull();
       const local = { ...BASE, INGRESS_LISTEN: '127.0.0.1:7860' };
       expect(startWith(text, local).invalid).not.toBeNull();
     }
+    for (const text of ['INGRESS_CLIENT=session-manager', 'INGRES_CLIENTS=10.0.0.5']) {
+      expect(() => startWith(text, GUARDED)).toThrow('did you mean INGRESS_CLIENTS?');
+    }
     expect(startWith('EGRESS_ALLOW=*', BASE).config.ingress.clients).toBeNull();
+  });
+
+  test.each([
+    'Environment=ADMIN_TOKEN=s3kr1t-s3kr1t',
+    'set ADMIN_TOKEN=s3kr1t-s3kr1t',
+    'declare -x ADMIN_TOKEN=s3kr1t-s3kr1t',
+    '- ADMIN_TOKEN: s3kr1t-s3kr1t',
+    'ADMIN_TOKEN s3kr1t-s3kr1t',
+    'ADMIN_TOKN=s3kr1t-s3kr1t',
+    'ADMIN_LISTEN=0.0.0.0:9090 ADMIN_TOKEN=s3kr1t-s3kr1t',
+    'INGRESS_CLIENTS=a! ADMIN_TOKEN=s3kr1t-s3kr1t',
+    'EGRESS_ALLOW=a.org ADMIN_TOKEN=s3kr1t-s3kr1t',
+  ])('%s does not show the token', (text) => {
+    let said: string;
+    try {
+      said = String(startWith(text, GUARDED).invalid?.message);
+    } catch (error) {
+      said = String(error);
+    }
+    expect(said).toContain('line 1');
+    expect(said).not.toContain('s3kr1t');
   });
 
   test('the admin listener takes no token where the faults may hide the one it has', () => {

@@ -40,9 +40,11 @@ beside_bridges() { # SCRIPT ARGUMENT…
 mend_bridges() {
   local networks bridges bridge attached addresses owner why users
   has_bridges || return 0
-  networks=$(podman network ls --format '{{.NetworkInterface}} {{.Driver}} {{.Name}} {{range .Subnets}}{{.Gateway}}/{{.Subnet}} {{end}}') &&
-    bridges=$(beside_bridges "$LIST_BRIDGES") ||
-    { warn "whether a removed network left a bridge behind could not be seen: is ip (of iproute2) there?" && return; }
+  if ! networks=$(podman network ls --format '{{.NetworkInterface}} {{.Driver}} {{.Name}} {{range .Subnets}}{{.Gateway}}/{{.Subnet}} {{end}}') ||
+    ! bridges=$(beside_bridges "$LIST_BRIDGES"); then
+    warn "whether a removed network left a bridge behind could not be seen: is ip (of iproute2) there?"
+    return
+  fi
   while read -r bridge attached addresses; do
     owner=$(owner_of "$bridge" <<<"$networks")
     # The host itself may have bridges of other kinds.
@@ -106,8 +108,8 @@ is_overlap() { # ADDRESS/BITS GATEWAY/BITS
 
 # How to delete by hand the bridge that keeps a container from starting; nothing if its log names none.
 bridge_remedy() { # <LOG
-  local bridge enter='podman unshare --rootless-netns '
-  ! $system || enter=''
+  local bridge prefix='podman unshare --rootless-netns '
+  ! $system || prefix=''
   bridge=$(grep '^Error: ' | tail --lines=1 | sed --quiet 's/.*failed to set bridge addr: "\([^"]*\)" already has an IP address.*/\1/p') || true
-  [[ -z $bridge ]] || say "a removed network left the bridge $bridge behind. Stop the containers that use it, if there are any, and delete it: ${enter}ip link delete $(printf %q "$bridge")"
+  [[ -z $bridge ]] || say "a removed network left the bridge $bridge behind. Stop the containers that use it, if there are any, and delete it: ${prefix}ip link delete $(printf %q "$bridge")"
 }
