@@ -128,7 +128,7 @@ describe('of the running proxy', () => {
     await ask('http://before.test/');
     const follow = run(['denied', '--follow'], admin);
     await follow.prints(/before\.test:80 +not_allowed\n/);
-    await follow.prints('systemctl');
+    await follow.prints('whisper-proxy reload');
     await ask('http://after.test/');
     await follow.prints(
       /deny +after\.test:80 +not_allowed\n +to allow it: EGRESS_ALLOW_AFTER_TEST_80=after\.test:80\n/,
