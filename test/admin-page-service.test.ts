@@ -227,9 +227,13 @@ describe.skipIf(hasNoBrowser)(
       const { page } = await open(urlOf(proxy));
       await untilLive(page);
       await pretend(page, ({ groups }) => {
-        groups.push(groupOf('n.example', { remedy: { line: null, text: 'x', noise: true } }));
         groups.push(
-          groupOf('v.example', { remedy: { line: null, text: 'x', noise: false, verify: true } }),
+          groupOf('n.example', { remedy: { line: null, limit: null, text: 'x', noise: true } }),
+        );
+        groups.push(
+          groupOf('v.example', {
+            remedy: { line: null, limit: null, text: 'x', noise: false, verify: true },
+          }),
         );
         groups.push(groupOf('/x', { event: 'ingress', client: '10.1.1.9', count: 5 }));
       });

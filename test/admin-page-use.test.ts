@@ -134,7 +134,9 @@ describe.skipIf(hasNoBrowser)(
       await pretend(page, ({ groups, rules }) => {
         groups.push(groupOf('a.example', { decision: 'would_deny' }));
         groups.push(groupOf('b.example', { decision: 'allow', reason: null, remedy: null }));
-        groups.push(groupOf('c.example', { remedy: { line: null, text: 'noise', noise: true } }));
+        groups.push(
+          groupOf('c.example', { remedy: { line: null, limit: null, text: 'noise', noise: true } }),
+        );
         groups.push(groupOf('d.example', { burst: true }), groupOf('x', { event: 'ingress' }));
         groups.push(groupOf('e.example', { source: 'Hugging Face' }));
         const time = new Date().toISOString();

@@ -13,7 +13,7 @@ test.each([
   [['demo', 'extra'], /^too many arguments for 'demo'.*; see whisper-proxy demo --help$/],
   [['health', 'extra'], /^too many arguments for 'health'.*; see whisper-proxy health --help$/],
   [['health', '--x'], "unknown option '--x'; see whisper-proxy health --help"],
-  [['allow', '--for', '1h'], "missing required argument 'rule'; see whisper-proxy allow --help"],
+  [['allow', '--for', '1h'], "missing argument 'rule'; see whisper-proxy allow --help"],
   [
     ['allow', 'hf.co'],
     /^required option '--for <time>' not specified; see whisper-proxy allow --help$/,

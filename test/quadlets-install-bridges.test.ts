@@ -28,7 +28,7 @@ function bridge(name: string, addresses: string, attached = ''): void {
 const deleted = (calls: string[]) => calls.filter((call) => /^ip link delete [\w-]+$/.test(call));
 
 /** Looks at the bridges alone, which is a hundred times faster. */
-const mend = () => host.call('mend_bridges', 'checks.bash', 'bridges.bash');
+const mend = () => host.call('mend_bridges refuse', 'checks.bash', 'bridges.bash');
 
 /** Installs over networks as they are wanted, so that only the bridges are looked at. */
 function install(...args: string[]) {
@@ -56,7 +56,8 @@ describe('a bridge is deleted', () => {
     ['with the address of an earlier subnet', 'cni-podman2', '10.89.0.1/24'],
     ['with another address of the same subnet', 'cni-podman2', '10.89.77.254/24'],
     ['with another length of the prefix', 'cni-podman2', '10.89.77.1/16'],
-    ['with the right address and an earlier one', 'cni-podman2', '10.89.77.1/24 10.89.5.1/24'],
+    ['with an earlier address before the right one', 'cni-podman2', '10.89.5.1/24 10.89.77.1/24'],
+    ['with an address of a network beside it', 'cni-podman2', '10.89.77.1/24 10.89.0.9/24'],
     ['of the network beside it', 'cni-podman1', '10.89.77.1/24'],
     ['of an internal network, which should have no address', 'cni-podman3', '10.89.3.1/24'],
     ['that belongs to no network', 'cni-podman7', '10.91.0.1/24'],
@@ -77,6 +78,7 @@ describe('a bridge stays', () => {
   test.each([
     ['with the address of its network', 'cni-podman2', '10.89.77.1/24', ''],
     ['without an address', 'cni-podman2', '', ''],
+    ["with somebody's own address beside it", 'cni-podman2', '10.89.77.1/24 192.168.7.1/24', ''],
     ['with a container on it, of a removed network', 'cni-podman7', '10.91.0.1/24', 'veth1'],
     ["with a container on it, of a neighbour's network", 'cni-podman3', '10.89.9.1/24', 'veth1'],
     ['of another name, with a subnet of its own', 'br-mine', '172.20.0.1/28', ''],
@@ -143,6 +145,14 @@ test('uninstall takes the bridge of whisper-net along', () => {
     `${NETWORKS.filter((line) => !line.includes('whisper-net')).join('\n')}\n`,
   );
   expect(deleted(host.install('uninstall').calls)).toEqual(['ip link delete cni-podman2']);
+});
+
+test('uninstall goes on past one that cannot be deleted, and tells it', () => {
+  install();
+  bridge('cni-podman2', '10.89.5.1/24', 'veth1 veth2');
+  const { status, stderr } = host.install('uninstall');
+  expect(status).toBe(0);
+  expect(stderr).toMatch(/^note: the bridge cni-podman2 could not be deleted: 2 interfaces/m);
 });
 
 describe('where it cannot be seen', () => {

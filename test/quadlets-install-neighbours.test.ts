@@ -106,6 +106,10 @@ test("install tells it of podman's units, systemd's, and drop-ins of both", () =
       host.write(name, text),
     );
     paths.push(host.write('../../systemd/user/site.target', text));
+    // What `systemctl enable` makes of an [Install] section: links to files that were read already.
+    for (const folder of ['site.target.wants', 'site.target.requires']) {
+      host.write(`../../systemd/user/${folder}/site.target`, text);
+    }
     const { status, stderr } = host.install('--dry-run');
     expect(status).toBe(0);
     for (const path of paths) expect(stderr).toContain(`note: ${path}, line 2: Requires=whisper`);

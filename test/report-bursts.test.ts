@@ -61,11 +61,16 @@ test.each([
 const ALLOW = 'podman exec whisper-proxy whisper-proxy allow';
 
 test.each([
-  ['EGRESS_ALLOW_X=hf.co', `${ALLOW} hf.co --for 30m`],
-  ['EGRESS_ALLOW_X=*.hf.co hf.co:80', `${ALLOW} '*.hf.co' hf.co:80 --for 30m`],
-  ['EGRESS_ALLOW_X=[2001:db8::1]:443', `${ALLOW} '[2001:db8::1]:443' --for 30m`],
-  ['EGRESS_ALLOW_X=10.1.0.0/16:443', `${ALLOW} 10.1.0.0/16:443 --for 30m`],
-  ["EGRESS_ALLOW_X=a;b$(c)'d", `${ALLOW} 'a;b$(c)'\\''d' --for 30m`],
-])('the line %s, for half an hour', (line, command) => {
-  expect(allowCommand(line)).toBe(command);
+  ['EGRESS_ALLOW_X=hf.co', null, `${ALLOW} hf.co --for 30m`],
+  ['EGRESS_ALLOW_X=*.hf.co hf.co:80', null, `${ALLOW} '*.hf.co' hf.co:80 --for 30m`],
+  ['EGRESS_ALLOW_X=[2001:db8::1]:443', null, `${ALLOW} '[2001:db8::1]:443' --for 30m`],
+  ['EGRESS_ALLOW_X=10.1.0.0/16:443', null, `${ALLOW} 10.1.0.0/16:443 --for 30m`],
+  ["EGRESS_ALLOW_X=a;b$(c)'d", null, `${ALLOW} 'a;b$(c)'\\''d' --for 30m`],
+  [
+    'EGRESS_ALLOW_X=hf.co',
+    'EGRESS_MAX_UPLOAD_X=256KiB',
+    `${ALLOW} hf.co --for 30m --max-upload 256KiB`,
+  ],
+])('the line %s with %s, for half an hour', (line, limit, command) => {
+  expect(allowCommand(line, limit)).toBe(command);
 });

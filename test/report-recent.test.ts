@@ -51,6 +51,7 @@ test('a denial that the rules let through by now says so', () => {
   rules.replace(policyOf(['hf.co']));
   expect(recent.snapshot().groups[0]?.remedy).toEqual({
     line: null,
+    limit: null,
     text: 'allowed by now, by the rule "MODELS hf.co"',
     noise: false,
   });

@@ -81,17 +81,24 @@ describe('the line to add', () => {
 
   test('adds what is missing of a preset', () => {
     const env = { EGRESS_ALLOW_HUGGINGFACE: 'huggingface.co' };
-    const line = lineFor({ host: 'cas-server.xethub.hf.co' }, known(env));
-    expect(line).toBe('EGRESS_ALLOW_HUGGINGFACE_2=hf.co *.hf.co');
-    policyFrom(withLine(env, line));
+    const remedy = remedyFor(group({ host: 'cas-server.xethub.hf.co' }), known(env));
+    expect(remedy?.line).toBe('EGRESS_ALLOW_HUGGINGFACE_2=hf.co *.hf.co');
+    expect(remedy?.limit).toBe('EGRESS_MAX_UPLOAD_HUGGINGFACE_2=256KiB');
+    policyFrom(withLine(withLine(env, remedy?.line ?? null), remedy?.limit ?? null));
   });
 
-  test('of a preset says what it is for, and what keeps uploads out', () => {
+  test('of a preset says what it is for, and has the line that keeps uploads out', () => {
     const remedy = remedyFor(group({ host: 'huggingface.co' }), NOTHING);
-    expect(remedy?.text).toMatch(
-      /^models from Hugging Face .*EGRESS_MAX_UPLOAD_HUGGINGFACE=256KiB/,
-    );
+    expect(remedy?.text).toMatch(/^models from Hugging Face .*keeps recordings/);
+    expect(remedy?.limit).toBe('EGRESS_MAX_UPLOAD_HUGGINGFACE=256KiB');
   });
+
+  test.each(['openaipublic.azureedge.net', 'github.com', 'pypi.org', 'models.test'])(
+    'of %s has no limit, where nobody uploads',
+    (host) => {
+      expect(remedyFor(group({ host }), NOTHING)).toMatchObject({ limit: null });
+    },
+  );
 
   test('all of them can be added together', () => {
     const targets = [

@@ -55,8 +55,9 @@ test('a report for people', () => {
 
 COUNT  FIRST     LAST      HOST                REASON
     3  12:00:01  12:00:09  huggingface.co:443  not_allowed
-       models from Hugging Face need all of these hosts, and EGRESS_MAX_UPLOAD_HUGGINGFACE=256KiB keeps recordings from going there
+       models from Hugging Face need all of these hosts, and the limit keeps recordings from going there
        to allow it: EGRESS_ALLOW_HUGGINGFACE=huggingface.co hf.co *.hf.co
+                    EGRESS_MAX_UPLOAD_HUGGINGFACE=256KiB
     2  12:00:01  12:00:05  huggingface.co      not_allowed
        to allow it: the same line
     1  12:00:00  12:00:00  evil.test:443       deny_rule
@@ -70,7 +71,7 @@ like verify's attempts, from 12:00:03 to 12:00:05 (if you did not run it then, i
 
 allowed until 12:30:00: *.hf.co
 
-Put such a line into whisper-proxy.env, then: podman exec whisper-proxy whisper-proxy reload
+Put such lines into whisper-proxy.env, then: podman exec whisper-proxy whisper-proxy reload
 `,
   );
 });

@@ -89,7 +89,7 @@ start_after_rollback() {
     return
   fi
   act "let systemd read the units" "${manager[@]}" daemon-reload
-  ((${#services[@]} == 0)) || make_networks
+  ((${#services[@]} == 0)) || make_networks warn
   for service in "${services[@]}"; do start_service "$service"; done
   if [[ -n ${stale[whisper.service]-} ]] && is_up whisper.service; then
     act "restart whisper.service, for the seccomp profile of before" try_to_soon restart whisper.service
@@ -109,5 +109,5 @@ remove_network() {
   podman network exists systemd-whisper-net || return 0
   act "remove podman's network systemd-whisper-net" podman network rm systemd-whisper-net ||
     warn "podman's network systemd-whisper-net stays: somebody else's container is on it"
-  mend_bridges
+  mend_bridges warn
 }

@@ -36,8 +36,9 @@ beside_bridges() { # SCRIPT ARGUMENT…
   PATH=$PATH:/usr/sbin:/sbin "${enter[@]}" sh -c "$1" sh "${@:2}" </dev/null
 }
 
-# Deletes the bridges of removed networks. One that a container is attached to is never deleted.
-mend_bridges() {
+# Deletes the bridges of removed networks. One that a container is attached to is never deleted; where services are to
+# start, that ends it, and where they are taken away, it is told.
+mend_bridges() { # refuse|warn
   local networks bridges bridge attached addresses owner why users
   has_bridges || return 0
   if ! networks=$(podman network ls --format '{{.NetworkInterface}} {{.Driver}} {{.Name}} {{range .Subnets}}{{.Gateway}}/{{.Subnet}} {{end}}') ||
@@ -53,7 +54,7 @@ mend_bridges() {
     if [[ -z $why || ($attached != 0 && ! $owner == @(systemd-whisper-net|?(systemd-)visp-net)) ]]; then continue; fi
     users=$(containers_in "$addresses")
     act "delete the bridge $bridge ($addresses): $why" beside_bridges "$DELETE_BRIDGE" "$bridge" ||
-      refuse "the bridge $bridge could not be deleted: $attached interfaces are attached to it. Stop the containers that use it (${users:-podman lists none}), and run this again"
+      "$1" "the bridge $bridge could not be deleted: $attached interfaces are attached to it. Stop the containers that use it (${users:-podman lists none}), and run this again"
   done <<<"$bridges"
 }
 
@@ -62,14 +63,14 @@ owner_of() { # BRIDGE <NETWORKS
   awk -v bridge="$1" '$1 == bridge { print $2 == "bridge" ? $3 : "-"; exit }'
 }
 
-# Nothing for a bridge that may stay.
+# Nothing for a bridge that may stay. CNI looks at the first address alone: others may be somebody's own.
 why_left_behind() { # BRIDGE OWNER ADDRESSES <NETWORKS
   local interface name subnets subnet address gateways=' ' overlapped=''
   while read -r interface _ name subnets; do
     for subnet in $subnets; do
       # Gateway and subnet: 10.89.0.1/10.89.0.0/24
       subnet=${subnet%%/*}/${subnet##*/}
-      [[ $interface != "$1" ]] || gateways+="$subnet "
+      [[ $interface != "$1" ]] || { gateways+="$subnet " && continue; }
       for address in $3; do
         ! is_overlap "$address" "$subnet" || overlapped=$name
       done
@@ -82,9 +83,11 @@ why_left_behind() { # BRIDGE OWNER ADDRESSES <NETWORKS
       [[ $1 != cni-podman* ]] || echo "a removed network left it behind"
       ;;
     *)
-      for address in $3; do
-        [[ $gateways == *" $address "* ]] || { echo "a removed network left it behind, with an address that $2 does not have" && return; }
-      done
+      if [[ -n $3 && $gateways != *" ${3%% *} "* ]]; then
+        echo "a removed network left it behind, with an address that $2 does not have"
+      elif [[ -n $overlapped ]]; then
+        echo "a removed network left an address on it, in the subnet of $overlapped"
+      fi
       ;;
   esac
 }

@@ -154,7 +154,7 @@ check_address() { # VARIABLE NAME
 tell_neighbours() {
   local files=() line
   mapfile -d '' -t files < <(find -L "$units" "${units%/containers/systemd}/systemd/$($system && echo system || echo user)" -type f \
-    '(' -name '*.container' -o -name '*.pod' -o -name '*.kube' -o -name '*.service' -o -name '*.target' -o -name '*.conf' ')' -print0 2>/dev/null)
+    ! -path '*.wants/*' ! -path '*.requires/*' '(' -name '*.container' -o -name '*.pod' -o -name '*.kube' -o -name '*.service' -o -name '*.target' -o -name '*.conf' ')' -print0 2>/dev/null)
   ((${#files[@]} == 0)) || while read -r line; do
     warn "$line"
   done < <(awk -v clients="$(ingress_clients)" -f "$here/install.d/unlocking.awk" -f "$here/install.d/neighbours.awk" -- "${files[@]}")

@@ -140,7 +140,7 @@ start() {
     return
   fi
   act "let systemd read the units" "${manager[@]}" daemon-reload
-  make_networks
+  make_networks refuse
   for service in "${services[@]}"; do start_service "$service"; done
   start_whisper
   act "wait until whisper-proxy is healthy" wait_until_healthy
@@ -150,19 +150,19 @@ start() {
 }
 
 # The networks that the services need. The name of a new network's bridge is known only when the network is there.
-make_networks() {
+make_networks() { # refuse|warn: of a bridge that cannot be deleted
   local name names=(visp-net)
   [[ ${services[*]} != *whisper-gate* ]] || names=(whisper-net visp-net)
   for name in "${names[@]}"; do
     [[ $name == visp-net && ${plan[visp-net.network]-theirs} == theirs ]] || mend_network "$name"
   done
   has_bridges || return 0
-  mend_bridges
+  mend_bridges "$1"
   for name in "${names[@]}"; do
     [[ -z $(elsewhere "$name.network") ]] || podman network exists "systemd-$name" ||
       act "start $name-network.service" try_to start "$name-network.service"
   done
-  $dry_run || mend_bridges
+  $dry_run || mend_bridges "$1"
 }
 
 # `podman network prune` takes a network from under its service, which then would not make it anew.

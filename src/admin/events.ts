@@ -27,8 +27,8 @@ const TELL_SKIPPED_MS = 1_000;
 /**
  * The decisions as they are made, as server-sent events (HTML standard, section 9.2): `decision` with
  * the record as it is logged and its `time`, `failure` where whisper failed at ingress, `skipped` with
- * a number where there were too many. The
- * memory is bounded: by the number of readers, and what waits for each of them.
+ * a number where there were too many. The memory is bounded: by the number of readers, and what waits
+ * for each of them.
  */
 export class DecisionEvents implements DecisionObserver, IngressObserver {
   readonly #readers = new Set<Reader>();

@@ -12,7 +12,7 @@ export class ControlError extends Error {
 }
 
 /** What it answered. */
-export interface ControlAnswer {
+interface ControlAnswer {
   status: number;
   body: unknown;
 }

@@ -14,7 +14,7 @@ import {
   type Verdict,
 } from '../policy/decide.ts';
 import { formatHostPort } from '../policy/host.ts';
-import { allowLine, explainDenial, isNearby, textOf } from '../policy/remedy.ts';
+import { allowLine, explainDenial, isNearby, limitLine, textOf } from '../policy/remedy.ts';
 import type { Target } from '../policy/target.ts';
 import { takenGroups } from '../report/remedies.ts';
 import { AskedHostError, readAskedHost } from './check-target.ts';
@@ -133,7 +133,10 @@ function explain(
     rules: policy.allow.map(({ label }) => textOf(label)),
   };
   const warning = nonPublic.length > 0 ? ' (only if it is yours, and whisper needs it)' : '';
-  return [`    to allow it${warning}: ${allowLine(target, file, extra)}`];
+  const line = allowLine(target, file, extra);
+  const label = `    to allow it${warning}: `;
+  const limit = limitLine(target, line);
+  return [`${label}${line}`, ...(limit === null ? [] : [`${' '.repeat(label.length)}${limit}`])];
 }
 
 function classOf(address: string, port: number, isForbidden: IsForbidden): string {

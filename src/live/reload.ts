@@ -182,7 +182,7 @@ export class Reload {
   }
 }
 
-/** After a start in spite of faults: what the faults hid then must not be missing once there are rules. */
+/** After a start in spite of faults: what that start could not read, or did not have, must not be missing once there are rules. */
 function requireSame(before: Config, after: Config): void {
   const faults = changedNames(before.fixed, after.fixed)
     .filter((name) => NARROWING.includes(name))
@@ -191,7 +191,7 @@ function requireSame(before: Config, after: Config): void {
       line: null,
       value: after.fixed[name] ?? null,
       message:
-        'the faults at the start hid it, and it is read at a start alone; restart whisper-proxy (systemctl --user restart whisper-proxy)',
+        'it is read at a start alone, and the start, which had faults, did not have it; restart whisper-proxy (systemctl --user restart whisper-proxy)',
     }));
   if (faults.length > 0) throw new ConfigError(faults, after.file);
 }

@@ -9,7 +9,7 @@ interface Fold {
 }
 
 /** One line of several that are alike. */
-export interface FoldedLine {
+interface FoldedLine {
   fields: Fields;
   /** What those that are alike share, which is all that their later line has. */
   alike: Fields;

@@ -45,7 +45,24 @@ export function allowLine(
   }
   const port = target.port ?? HTTPS;
   const rules = [rule, ...addresses.map((host) => ruleFor({ kind: 'address', host, port }))];
-  return lineOf(groupFor(rule), rules, file.taken);
+  const missing = rules.filter((each) => !file.rules?.includes(each));
+  const wanted = missing.length > 0 ? missing : rules;
+  return lineOf(groupFor(wanted[0] ?? rule), wanted, file.taken);
+}
+
+/**
+ * The line that belongs beside one of `allowLine`: the limit on uploads that a preset has, in the same
+ * group; null where nobody can upload anything.
+ */
+export function limitLine(target: Host & { port: number | null }, line: string): string | null {
+  const maxUpload = presetOf(target)?.maxUpload ?? null;
+  return maxUpload === null ? null : limitLineFor(line, maxUpload);
+}
+
+/** The line that limits uploads in the group of an allow line. @param size as EGRESS_MAX_UPLOAD takes it. */
+export function limitLineFor(line: string, size: string): string {
+  const [variable = ''] = line.split('=');
+  return `${variable.replace('ALLOW', 'MAX_UPLOAD')}=${size}`;
 }
 
 /** The preset that a target belongs to, or null. */

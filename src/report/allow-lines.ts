@@ -1,5 +1,5 @@
 import { parseHost } from '../policy/host.ts';
-import { groupFor, lineOf, presetOf } from '../policy/remedy.ts';
+import { groupFor, limitLineFor, lineOf, presetOf } from '../policy/remedy.ts';
 import { parseRule, RuleError } from '../policy/rules.ts';
 import type { DecisionGroup } from './snapshot.ts';
 
@@ -13,7 +13,7 @@ const NOT_PUBLIC =
  * that differ in one label get one wildcard. What has no remedy is left out: noise, attempts of `verify`.
  * What leads to an address that is not public comes as a comment.
  * @param taken the groups that the file has already.
- * @returns each with its newline; empty if there is nothing to add.
+ * @returns an empty line, and each with its newline; nothing if there is nothing to add.
  */
 export function formatAllowLines(
   groups: readonly DecisionGroup[],
@@ -25,8 +25,8 @@ export function formatAllowLines(
     used.add(line.slice(PREFIX.length, line.indexOf('=')));
     return line;
   };
-  /** Groups by their rules. */
-  const fixed = new Map<string, string>();
+  /** Groups by their rules, and how much may be uploaded there. */
+  const fixed = new Map<string, { group: string; maxUpload: string | null }>();
   const notPublic = new Map<string, string>();
   const names = new Map<number, Set<string>>();
   for (const { reason, host, port, remedy } of groups) {
@@ -34,14 +34,17 @@ export function formatAllowLines(
     const [variable = '', rules = ''] = remedy.line.split(/=(.*)/s);
     const group = variable.slice(PREFIX.length);
     const parsed = host === null ? null : parseHost(host);
-    const isLoneName = parsed?.kind === 'name' && presetOf({ ...parsed, port }) === null;
+    const preset = parsed === null ? null : presetOf({ ...parsed, port });
     if (reason === 'non_public_address') notPublic.set(rules, group);
-    else if (isLoneName) {
+    else if (parsed?.kind === 'name' && preset === null) {
       const ofPort = names.get(port ?? HTTPS) ?? new Set();
       names.set(port ?? HTTPS, ofPort.add(parsed.host));
-    } else fixed.set(rules, group);
+    } else fixed.set(rules, { group, maxUpload: preset?.maxUpload ?? null });
   }
-  const lines = [...fixed].map(([rules, group]) => add(group, rules));
+  const lines = [...fixed].flatMap(([rules, { group, maxUpload }]) => {
+    const line = add(group, rules);
+    return maxUpload === null ? [line] : [line, limitLineFor(line, maxUpload)];
+  });
   for (const [port, hosts] of names) {
     for (const host of gather([...hosts].sort())) {
       const rule = port === HTTPS ? host : `${host}:${port}`;
@@ -50,7 +53,8 @@ export function formatAllowLines(
   }
   if (notPublic.size > 0) lines.push(NOT_PUBLIC);
   for (const [rules, group] of notPublic) lines.push(`#${add(group, rules)}`);
-  return lines.map((line) => `${line}\n`).join('');
+  // The file may end without a newline; what is appended would belong to its last line.
+  return lines.length === 0 ? '' : ['', ...lines, ''].join('\n');
 }
 
 /** Names, those that differ in one label replaced by a wildcard, if one may stand there. */

@@ -3,7 +3,7 @@ import { type Look, wrap } from './look.ts';
 import { formatTime } from './times.ts';
 
 /** What a client got where whisper failed. */
-export type FailureStatus = 502 | 503 | 504 | 'cut_off';
+type FailureStatus = 502 | 503 | 504 | 'cut_off';
 
 /** Requests that whisper did not answer, or not to the end, for one reason. */
 export interface FailureGroup {

@@ -67,8 +67,8 @@ function showGroups(groups: readonly DecisionGroup[]): ShownGroup[] {
   const bursts = findBursts(parts.filter(({ remedy }) => !remedy?.noise && !remedy?.verify));
   return parts.map((part) => {
     const { isKnown: _, ...group } = part;
-    const line = group.remedy?.line ?? null;
-    const command = line === null ? null : allowCommand(line);
+    const { line = null, limit = null } = group.remedy ?? {};
+    const command = line === null ? null : allowCommand(line, limit);
     return { ...group, burst: bursts.has(part), command };
   });
 }

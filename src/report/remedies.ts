@@ -14,6 +14,7 @@ import {
   type FileContents,
   groupOf,
   isNearby,
+  limitLine,
   presetOf,
   textOf,
   variableOf,
@@ -54,7 +55,7 @@ export function remedyFor(group: Readonly<TalliedGroup>, known: Known): Remedy |
   const isUsual = group.decision === 'deny' && [null, 80, HTTPS].includes(group.port);
   const noise =
     group.event === 'egress' && isUsual && group.host !== null ? explainNoise(group.host) : null;
-  const plain = { line: null, noise: false };
+  const plain = { line: null, limit: null, noise: false };
   if (noise !== null) return { ...plain, text: noise, noise: true };
   if (isLikeVerify(group)) return { ...plain, text: VERIFY, verify: true };
   const text = allowedByNow(group, known.policy);
@@ -62,7 +63,10 @@ export function remedyFor(group: Readonly<TalliedGroup>, known: Known): Remedy |
   return { ...plain, ...EXPLANATIONS[group.reason ?? 'bad_target'](group, known) };
 }
 
-type Explain = (group: Readonly<TalliedGroup>, known: Known) => { text: string; line?: string };
+type Explain = (
+  group: Readonly<TalliedGroup>,
+  known: Known,
+) => Pick<Remedy, 'text'> & Partial<Pick<Remedy, 'line' | 'limit'>>;
 
 const EXPLANATIONS: Record<Reason, Explain> = {
   not_allowed: (group, known) => {
@@ -76,11 +80,9 @@ const EXPLANATIONS: Record<Reason, Explain> = {
     const line = allowLine(target, fileOf(known));
     const preset = presetOf(target);
     if (preset !== null) {
-      const [variable = ''] = line.split('=');
-      const limit = `${variable.replace('ALLOW', 'MAX_UPLOAD')}=${preset.maxUpload}`;
-      const upload =
-        preset.maxUpload === null ? '' : `, and ${limit} keeps recordings from going there`;
-      return { line, text: `${preset.what} need all of these hosts${upload}` };
+      const limit = limitLine(target, line);
+      const upload = limit === null ? '' : ', and the limit keeps recordings from going there';
+      return { line, limit, text: `${preset.what} need all of these hosts${upload}` };
     }
     const text =
       group.decision === 'would_deny'

@@ -26,7 +26,7 @@ export interface Report {
 
 const INVALID = `the configuration is invalid, so egress denies everything: "whisper-proxy health" lists the faults; mend them, then: ${RELOAD_COMMAND}`;
 
-const APPLY = `Put such a line into whisper-proxy.env, then: ${RELOAD_COMMAND}`;
+const APPLY = `Put such lines into whisper-proxy.env, then: ${RELOAD_COMMAND}`;
 
 /** A report for people, with its final newline. */
 export function formatReport(report: Report, look: Look): string {

@@ -33,6 +33,8 @@ export interface TalliedGroup {
 export interface Remedy {
   /** The line to add to the env file, which works as it is; null where there is none, or none should be. */
   line: string | null;
+  /** The line to add beside it, which limits uploads to where `line` leads; null: there is none. */
+  limit: string | null;
   /** Why, and what to do, as a sentence without its first capital and its final stop. */
   text: string;
   /** Nothing is missing without it: the text says what it is, and how to turn it off. */
@@ -54,7 +56,7 @@ export interface ShownGroup extends DecisionGroup {
   source: string | null;
   /** One of many names that came together, none of them asked for more often than the others. */
   burst: boolean;
-  /** The command that allows for half an hour what `remedy.line` allows for good. */
+  /** The command that allows for half an hour what the lines of the remedy allow for good. */
   command: string | null;
 }
 

@@ -58,7 +58,7 @@ export function formatRemedy(
   look: Look,
 ): string[] {
   if (remedy === null) return [];
-  const { line, text } = remedy;
+  const { line, limit, text } = remedy;
   const explanation = wrap(text, look, INDENT).map((part) => paint(look, DIM, part));
   if (line === null) return explanation;
   const isSame = shown.has(line);
@@ -67,7 +67,10 @@ export function formatRemedy(
   // The row has said that it is not allowed.
   const isSaid = reason === 'not_allowed' && text.startsWith(UNCOVERED);
   const why = isSaid || isSame ? [] : explanation;
-  return [...why, `${INDENT}to allow it: ${advice}`];
+  const label = 'to allow it: ';
+  const beside =
+    limit === null || isSame ? [] : [`${' '.repeat(label.length)}${paint(look, BOLD, limit)}`];
+  return [...why, ...[`${label}${advice}`, ...beside].map((each) => `${INDENT}${each}`)];
 }
 
 function cellsOf(group: DecisionGroup, now: number): Cells {

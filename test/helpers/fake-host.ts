@@ -49,10 +49,10 @@ export class FakeHost {
   }
 
   /** Calls one function of the installer, which needs these of its parts. */
-  call(name: string, ...files: string[]) {
+  call(words: string, ...files: string[]) {
     writeFileSync(join(this.#fake, 'calls'), '');
     const paths = files.map((file) => join(this.quadlets, 'install.d', file));
-    return this.#bash('exec bash "$@"', CALLER, name, ...paths);
+    return this.#bash('exec bash "$@"', CALLER, words, ...paths);
   }
 
   #bash(script: string, ...args: string[]) {

@@ -60,7 +60,12 @@ export function groupOf(host: string, change: Partial<ShownGroup> = {}): ShownGr
     source: null,
     burst: false,
     command: `podman exec whisper-proxy whisper-proxy allow ${host} --for 30m`,
-    remedy: { line: `EGRESS_ALLOW=${host}`, text: 'no allow rule covers it', noise: false },
+    remedy: {
+      line: `EGRESS_ALLOW=${host}`,
+      limit: null,
+      text: 'no allow rule covers it',
+      noise: false,
+    },
     ...change,
   };
 }

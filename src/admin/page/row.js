@@ -97,42 +97,48 @@ export class Row {
    * @param {string} reload
    */
   #showTodo(groups, reload) {
-    /** @type {Map<string, string>} */
+    /** @type {Map<string, { limit: string | null, command: string | null }>} */
     const lines = new Map();
     for (const { remedy, command } of groups) {
-      if (remedy !== null && remedy.line !== null) lines.set(remedy.line, command ?? '');
+      if (remedy !== null && remedy.line !== null) {
+        lines.set(remedy.line, { limit: remedy.limit, command });
+      }
     }
     // Nobody wants any three lines out of hundreds.
     const shown = lines.size <= FEW || this.#showsAll ? [...lines] : [];
-    const wanted = JSON.stringify([shown, reload]);
+    /** @type {[label: string, text: string][]} */
+    const steps = [];
+    for (const [index, [line, { limit }]] of shown.entries()) {
+      steps.push([['to allow it', 'or'][index] ?? '', line]);
+      if (limit !== null) steps.push(['with', limit]);
+    }
+    if (!this.#isBrief && shown.length > 0) {
+      steps.push(['then', reload]);
+      for (const [index, [, { command }]] of shown.entries()) {
+        if (command !== null) steps.push([['or for 30 min', 'or'][index] ?? '', command]);
+      }
+    }
+    const wanted = JSON.stringify(steps);
     if (wanted === this.#drawn) return;
     this.#drawn = wanted;
-    this.#todo.hidden = shown.length === 0;
-    const labels = ['to allow it', 'or'];
-    const parts = shown.map(([line], index) => this.#createStep(labels[index] ?? '', line));
-    if (!this.#isBrief && shown.length > 0) {
-      parts.push(this.#createStep('then', reload));
-      const commands = shown.map(([, command]) => command).filter((command) => command !== '');
-      const half = ['or for 30 min', 'or'];
-      parts.push(...commands.map((each, index) => this.#createStep(half[index] ?? '', each)));
-    }
-    this.#todo.replaceChildren(...parts);
+    this.#todo.hidden = steps.length === 0;
+    const before = this.#copies;
+    this.#copies = new Map();
+    this.#todo.replaceChildren(
+      ...steps.map(([label, text]) => this.#createStep(label, text, before)),
+    );
   }
 
   /**
    * @param {string} label
    * @param {string} text
+   * @param {ReadonlyMap<string, Copy>} before those that were shown: one may still say that it was copied.
    */
-  #createStep(label, text) {
-    return create('div', 'do', create('span', 'label', label), this.#copyOf(text));
-  }
-
-  /** @param {string} text */
-  #copyOf(text) {
-    const copy = this.#copies.get(text) ?? new Copy(this.#say);
+  #createStep(label, text, before) {
+    const copy = before.get(text) ?? new Copy(this.#say);
     this.#copies.set(text, copy);
     copy.set(text);
-    return copy.element;
+    return create('div', 'do', create('span', 'label', label), copy.element);
   }
 }
 
