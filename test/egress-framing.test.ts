@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { startAnswering, startHttp, startTarget } from './helpers/origin.ts';
+import { startAnswering, startHttp, startServer, startTarget } from './helpers/origin.ts';
 import { startProxyTo } from './helpers/proxy.ts';
 import { ask, RawClient } from './helpers/raw-client.ts';
 
@@ -208,6 +208,25 @@ describe('an answer that the target cuts short is not taken for whole', () => {
     await client.until('hello');
     if (how === 'end') target.sockets[0]?.end();
     else target.sockets[0]?.resetAndDestroy();
+    expect(await client.untilEnded()).toBe('ECONNRESET');
+    expect(client.received).not.toContain('\r\n0\r\n');
+    expect(await proxy.ends(1)).toMatchObject([{ error: 'ECONNRESET' }]);
+  });
+
+  test.each([
+    ['neither', '\r\nhello', '1.1'],
+    ['neither, for an HTTP/1.0 client', '\r\nhello', '1.0'],
+    ['chunks', `Transfer-Encoding: chunked\r\n\r\n${chunk}`, '1.1'],
+    ['chunks, for an HTTP/1.0 client', `Transfer-Encoding: chunked\r\n\r\n${chunk}`, '1.0'],
+    ['a length', 'Content-Length: 9\r\n\r\nhello', '1.1'],
+  ])('with %s, by a reset that comes with the last bytes', async (_, rest, version) => {
+    const target = await startServer((socket) => {
+      const answer = `HTTP/1.1 200 OK\r\nConnection: close\r\n${rest}`;
+      socket.once('data', () => socket.write(answer, () => socket.resetAndDestroy()));
+    });
+    const proxy = await startProxyTo(target.port);
+    const client = await RawClient.connect(proxy.port);
+    client.send(`GET http://origin.test:${target.port}/ HTTP/${version}\r\nHost: a\r\n\r\n`);
     expect(await client.untilEnded()).toBe('ECONNRESET');
     expect(client.received).not.toContain('\r\n0\r\n');
     expect(await proxy.ends(1)).toMatchObject([{ error: 'ECONNRESET' }]);

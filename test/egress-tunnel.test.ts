@@ -101,6 +101,17 @@ describe('a reset', () => {
     expect(await proxy.ends(1)).toMatchObject([{ error: 'ECONNRESET' }]);
   });
 
+  test('by the target with its last bytes does so as well', async () => {
+    const target = await startServer((socket) => {
+      socket.once('data', () => socket.write('hello', () => socket.resetAndDestroy()));
+    });
+    const proxy = await startProxyTo(target.port);
+    const client = await openTunnel(proxy.port, `origin.test:${target.port}`);
+    client.send('hello');
+    expect(await client.untilEnded()).toBe('ECONNRESET');
+    expect(await proxy.ends(1)).toMatchObject([{ error: 'ECONNRESET' }]);
+  });
+
   test('by the client reaches the target as a reset', async () => {
     const target = await startTarget();
     const proxy = await startProxyTo(target.port);

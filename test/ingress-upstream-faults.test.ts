@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
+import { UpstreamSocket } from '../src/net/upstream-socket.ts';
 import { ask, open, readUntil, startIngress } from './helpers/ingress.ts';
 import { readRest } from './helpers/ingress-websocket.ts';
 import { startProxy } from './helpers/proxy.ts';
@@ -22,7 +23,9 @@ async function cutOff(answer: string, leave: Leave, request: string) {
     socket.write(answer, 'latin1', () => leave(socket));
   });
   const { ports } = await startProxy({ UPSTREAM: address });
-  const client = open(ports.ingress);
+  const where = { host: '127.0.0.1', port: ports.ingress };
+  // Of Node 20's own socket nobody learns that a reset came with the last bytes.
+  const client = new UpstreamSocket(where).connect(where);
   client.write(request);
   let text = '';
   client.on('data', (chunk) => {
@@ -77,8 +80,7 @@ describe('an answer that whisper cuts off is not taken for whole', () => {
       expect(modern.counted).toEqual(['cut_off']);
     const old = await cutOff(answer, leave, 'GET / HTTP/1.0\r\n\r\n');
     const isFramed = /content-length/i.test(old.text);
-    // To do: of an answer that is reset as it begins, an HTTP/1.0 client still sees an orderly end.
-    if (leave !== reset && old.text !== '') expect(old.end).toBe(isFramed ? 'FIN' : 'ECONNRESET');
+    if (old.text !== '') expect(old.end).toBe(isFramed ? 'FIN' : 'ECONNRESET');
     expect(['502', 'cut_off']).toContain(old.counted[0]);
   });
 

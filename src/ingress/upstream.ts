@@ -1,8 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Upstream } from '../config/values.ts';
-import { type CreateSocket, DialError, deadline, dial, dialUnix } from '../net/dial.ts';
+import { DialError, deadline, dial, dialUnix } from '../net/dial.ts';
 import type { Resolve } from '../net/resolve.ts';
-import { UpstreamSocket } from '../net/upstream-socket.ts';
 import { formatHostPort } from '../policy/host.ts';
 
 export type UpstreamAddress = Exclude<Upstream, { kind: 'embedded' }>;
@@ -12,8 +11,6 @@ const PROBE_TIMEOUT_MS = 1_000;
 const GATE_PROBE_TIMEOUT_MS = 300;
 /** Discard (RFC 863), where nobody listens any more. */
 const UNUSED_PORT = 9;
-
-const createSocket: CreateSocket = (options) => new UpstreamSocket(options);
 
 /** The one way to whisper. */
 export class UpstreamConnector {
@@ -53,12 +50,12 @@ export class UpstreamConnector {
     if (cancel?.aborted) abort();
     else cancel?.addEventListener('abort', abort);
     try {
-      if (address.kind === 'unix') return await dialUnix(address.path, signal, createSocket);
+      if (address.kind === 'unix') return await dialUnix(address.path, signal);
       const aborted = new Promise<never>((_, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
       });
       const addresses = await Promise.race([this.#resolve(address.host, signal), aborted]);
-      return await dial(addresses, address.port, signal, createSocket);
+      return await dial(addresses, address.port, signal);
     } finally {
       clear();
       cancel?.removeEventListener('abort', abort);

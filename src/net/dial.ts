@@ -1,4 +1,5 @@
-import { isIPv6, type NetConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import { isIPv6, type NetConnectOpts, type Socket } from 'node:net';
+import { UpstreamSocket } from './upstream-socket.ts';
 
 /** RFC 8305, section 5: the Connection Attempt Delay. */
 const ATTEMPT_DELAY_MS = 250;
@@ -13,9 +14,6 @@ export class DialError extends Error {
     this.code = code;
   }
 }
-
-/** Makes the socket of an attempt, which is not connected yet. */
-export type CreateSocket = (options: NetConnectOpts & SocketConstructorOpts) => Socket;
 
 /** A connection, and which of the addresses it goes to. */
 export interface Dialled {
@@ -34,11 +32,10 @@ export async function dialAny(
   addresses: readonly string[],
   port: number,
   signal: AbortSignal,
-  create?: CreateSocket,
 ): Promise<Dialled> {
   const candidates = alternateFamilies(addresses).map((host) => ({ host, port }));
   // The socket itself does not know its peer any more if that has reset it by now.
-  const { socket, candidate } = await race(candidates, signal, create);
+  const { socket, candidate } = await race(candidates, signal);
   return { socket, address: candidate.host };
 }
 
@@ -47,18 +44,13 @@ export async function dial(
   addresses: readonly string[],
   port: number,
   signal: AbortSignal,
-  create?: CreateSocket,
 ): Promise<Socket> {
-  return (await dialAny(addresses, port, signal, create)).socket;
+  return (await dialAny(addresses, port, signal)).socket;
 }
 
 /** Connects to a unix socket. @throws DialError */
-export async function dialUnix(
-  path: string,
-  signal: AbortSignal,
-  create?: CreateSocket,
-): Promise<Socket> {
-  return (await race([{ path }], signal, create)).socket;
+export async function dialUnix(path: string, signal: AbortSignal): Promise<Socket> {
+  return (await race([{ path }], signal)).socket;
 }
 
 /** An AbortSignal that a dial takes as its deadline, and a function that lets it go. */
@@ -81,7 +73,6 @@ export function alternateFamilies(addresses: readonly string[]): string[] {
 function race<Candidate extends NetConnectOpts>(
   candidates: Candidate[],
   signal: AbortSignal,
-  create: CreateSocket = (options) => new Socket(options),
 ): Promise<{ socket: Socket; candidate: Candidate }> {
   return new Promise((resolve, reject) => {
     const attempts = new Set<Socket>();
@@ -110,7 +101,7 @@ function race<Candidate extends NetConnectOpts>(
         return;
       }
       const options = { ...candidate, allowHalfOpen: true, noDelay: true };
-      const socket = create(options).connect(options);
+      const socket = new UpstreamSocket(options).connect(options);
       attempts.add(socket);
       socket.once('connect', () => {
         attempts.delete(socket);

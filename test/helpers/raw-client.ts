@@ -1,4 +1,5 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { UpstreamSocket } from '../../src/net/upstream-socket.ts';
 import { soon } from './proxy.ts';
 import { cleanUp } from './proxy-cleanup.ts';
 
@@ -35,12 +36,10 @@ export class RawClient {
     host = '127.0.0.1',
     localAddress?: string,
   ): Promise<RawClient> {
-    const socket = connect({
-      port,
-      host,
-      allowHalfOpen: true,
-      ...(localAddress === undefined ? {} : { localAddress }),
-    });
+    const local = localAddress === undefined ? {} : { localAddress };
+    const where = { port, host, allowHalfOpen: true, ...local };
+    // Of Node 20's own socket nobody learns that a reset came with the last bytes.
+    const socket = new UpstreamSocket(where).connect(where);
     const client = new RawClient(socket);
     await new Promise((resolve, reject) => {
       socket.once('connect', resolve);
