@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { canMakeNamespaces } from './helpers/ingress-namespaces.ts';
 import { soon } from './helpers/proxy.ts';
-import { isMissing } from './helpers/tools.ts';
+import { hasPythonModule, isMissing } from './helpers/tools.ts';
 import { PROXY, WhisperPlace } from './helpers/whisper-place.ts';
 
 const noNamespaces = !canMakeNamespaces() || isMissing('openssl', 'version');
@@ -26,6 +26,16 @@ try:
     print('shaken hands')
 except ssl.SSLError as error:
     print(error.reason)
+`;
+/** As huggingface_hub before 1.0 does: it looks into its cache after a ConnectionError, and not after an SSLError. */
+const REQUESTS_GET = `
+import requests, sys
+try:
+    print(requests.get(sys.argv[1]).text)
+except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
+    print('for good', error)
+except requests.exceptions.ConnectionError as error:
+    print('for now')
 `;
 /** The same through a tunnel. */
 const PYTHON_TUNNEL = `
@@ -57,7 +67,7 @@ describe.skipIf(noNamespaces)(
       place = new WhisperPlace();
       cleanUps.push(() => place.remove());
       await place.start({
-        EGRESS_ALLOW_MODELS: 'origin.test origin.test:80 neighbour.test:8080',
+        EGRESS_ALLOW_MODELS: 'origin.test origin.test:80 neighbour.test:8080 gone.test',
         EGRESS_MAX_UPLOAD_MODELS: '64KiB',
       });
     });
@@ -154,6 +164,15 @@ describe.skipIf(noNamespaces)(
         expect(await python(PYTHON_GET, 'http://origin.test/', path)).toBe('GET origin.test/');
         expect(await python(PYTHON_GET, 'https://evil.test/', path)).toMatch(/Name or service/);
       });
+
+      test.skipIf(!hasPythonModule('requests'))(
+        'requests takes an allowed host that is gone for a passing fault (needs requests)',
+        async () => {
+          const command = ['/usr/bin/python3', '-c', REQUESTS_GET, 'https://gone.test/'];
+          expect((await place.run(command)).stdout).toBe('for now\n');
+          expect(reasons('tls')).toContain('dns_error gone.test');
+        },
+      );
 
       test('ssl gets an alert for another name, and for none', async () => {
         expect(await python(PYTHON_SNI, 'origin.test', 'origin.test')).toBe('shaken hands');

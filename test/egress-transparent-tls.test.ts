@@ -9,6 +9,7 @@ const HOST = '127.0.44.2';
 const NAMES = {
   'origin.test': [HOST],
   'private.test': ['10.1.2.3'],
+  'down.test': ['127.0.0.7'],
   'mixed.test': [HOST, '10.1.2.3'],
 };
 const HELLO = clientHello({ names: ['origin.test'] });
@@ -16,10 +17,11 @@ const HELLO = clientHello({ names: ['origin.test'] });
 const alert = (description: number) => `\x15\x03\x03\0\x02\x02${String.fromCharCode(description)}`;
 const ACCESS_DENIED = alert(49);
 const UNRECOGNIZED_NAME = alert(112);
-const INTERNAL_ERROR = alert(80);
 
 function start(env: Record<string, string> = {}): Promise<TestProxy> {
-  const allow = { EGRESS_ALLOW: `origin.test gone.test private.test ${HOST}:443` };
+  const allow = {
+    EGRESS_ALLOW: `origin.test gone.test down.test private.test ${HOST}:443 127.0.0.7:443`,
+  };
   return startProxy({ EGRESS_TLS_LISTEN: '127.0.0.1:0', ...allow, ...env }, NAMES);
 }
 
@@ -87,7 +89,7 @@ describe.skipIf(isReserved(443))('an allowed server (needs port 443)', () => {
     const proxy = await start({ EGRESS_MAX_CONNECTIONS: '1' });
     const tunnel = await openTunnel(proxy.port, `${HOST}:443`);
     const client = await send(proxy, HELLO);
-    await client.until(INTERNAL_ERROR);
+    expect(await client.untilEnded()).toBe('ECONNRESET');
     expect(proxy.decisions()[1]).toMatchObject({ reason: 'too_many_connections', via: 'tls' });
     tunnel.socket.destroy();
     await proxy.ends(1);
@@ -114,12 +116,6 @@ describe('a refusal', () => {
       ['private.test'],
       ACCESS_DENIED,
       { reason: 'non_public_address', address: '10.1.2.3' },
-    ],
-    [
-      'a name that cannot be looked up',
-      ['gone.test'],
-      INTERNAL_ERROR,
-      { reason: 'dns_error', error: 'ENOTFOUND' },
     ],
     ['an address', [HOST], UNRECOGNIZED_NAME, { reason: 'bad_target', host: HOST, port: null }],
     [
@@ -169,6 +165,17 @@ describe('a refusal', () => {
     expect(await client.untilEnded()).toBe('ECONNRESET');
     expect(client.received).toBe('');
     expect(proxy.decisions()).toMatchObject([{ decision: 'deny', reason: 'no_sni', ...fields }]);
+  });
+
+  test.each([
+    ['be looked up', 'gone.test', { reason: 'dns_error', error: 'ENOTFOUND' }],
+    ['be reached', 'down.test', { reason: 'connect_failed', error: 'ECONNREFUSED' }],
+  ])('of a name that cannot %s is a reset, as without a proxy', async (_, name, fields) => {
+    const proxy = await start();
+    const client = await send(proxy, clientHello({ names: [name] }));
+    expect(await client.untilEnded()).toBe('ECONNRESET');
+    expect(client.received).toBe('');
+    expect(proxy.decisions()).toMatchObject([{ decision: 'deny', via: 'tls', ...fields }]);
   });
 
   test('of a client that says nothing comes after EGRESS_CONNECT_TIMEOUT', async () => {
@@ -247,7 +254,7 @@ describe('a refusal', () => {
   test('leaves no slot taken', async () => {
     const proxy = await start({ EGRESS_MAX_CONNECTIONS: '1' });
     for (const _ of [1, 2, 3]) {
-      await (await send(proxy, clientHello({ names: ['gone.test'] }))).until(INTERNAL_ERROR);
+      await (await send(proxy, clientHello({ names: ['gone.test'] }))).untilEnded();
     }
   });
 });

@@ -134,7 +134,7 @@ describe('what is not TLS', () => {
     ['DTLS 1.0', Buffer.from('16feff000000000000000000360100002a', 'hex'), 2],
     ['DTLS 1.2', Buffer.from('16fefd000000000000000000360100002a', 'hex'), 2],
     ['a record of version 2', Buffer.from('1602000005', 'hex'), 2],
-    ['an alert', alert('internal_error'), 1],
+    ['an alert', alert('access_denied'), 1],
     ['application data', record(Buffer.alloc(9), 23), 1],
     ['a heartbeat', record(Buffer.alloc(9), 24), 1],
     ['zeros', Buffer.alloc(40), 1],

@@ -57,10 +57,10 @@ describe('an answer to a ClientHello that must be refused', () => {
 
   test.each<[TlsAnswer, string]>([
     [alert('access_denied'), 'closed'],
-    // Any other is from beyond, but for what the proxy says of its own trouble.
+    // Any other is from beyond.
     [alert('unrecognized_name'), 'open'],
     [alert('alert 40'), 'open'],
-    [alert('internal_error'), 'unknown'],
+    [alert('alert 80'), 'open'],
     [{ kind: 'server_hello' }, 'open'],
     [{ kind: 'bytes' }, 'open'],
     [{ kind: 'end', why: 'ECONNRESET' }, 'unknown'],

@@ -230,7 +230,7 @@ describe.skipIf(!canVerify())(
       // It may have been tried, and may have not.
       expect(probes.find(({ name }) => name === 'TLS to a name that exists')).toMatchObject({
         state: 'unknown',
-        detail: 'example.com: internal_error',
+        detail: 'example.com: ECONNRESET, without a word',
       });
     });
 

@@ -93,7 +93,12 @@ function textOf(read: HelloRead): string | null {
   return read.fault === 'not_tls' ? read.bytes.toString('latin1', 0, SHOWN_BYTES) : null;
 }
 
-function describe(reason: Reason): AlertDescription {
+/**
+ * The alert of a refusal. What was not refused, but cannot be reached now, is reset, as it would be
+ * without the proxy: programs take an alert for a fault that stays, and do not fall back on what they
+ * have cached.
+ */
+function describe(reason: Reason): AlertDescription | null {
   if (DENIED.has(reason)) return 'access_denied';
-  return reason === 'no_sni' || reason === 'bad_target' ? 'unrecognized_name' : 'internal_error';
+  return reason === 'no_sni' || reason === 'bad_target' ? 'unrecognized_name' : null;
 }

@@ -1,5 +1,5 @@
 // RFC 8446, section 6.2.
-const CODES = { access_denied: 49, internal_error: 80, unrecognized_name: 112 };
+const CODES = { access_denied: 49, unrecognized_name: 112 };
 
 const ALERT = 21;
 const FATAL = 2;

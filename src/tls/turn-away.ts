@@ -3,7 +3,7 @@ import { endWith } from '../http/last-answer.ts';
 import { reset } from '../net/reset.ts';
 import { type AlertDescription, alert } from './alert.ts';
 
-/** Ends a connection that should have been TLS: with an alert, or, where it is not TLS (null), with a reset. */
+/** Ends a connection that should have been TLS: with an alert, or, where none fits (null), with a reset. */
 export function turnAway(client: Socket, description: AlertDescription | null): void {
   if (description === null) reset(client);
   else endWith(client, alert(description));

@@ -26,7 +26,6 @@ const HEAD_BYTES = 7;
 /** RFC 8446, section 6; those that the proxy sends. */
 const ALERTS = new Map([
   [49, 'access_denied'],
-  [80, 'internal_error'],
   [112, 'unrecognized_name'],
 ]);
 
@@ -93,7 +92,8 @@ function read(bytes: Buffer): TlsAnswer {
 
 /**
  * What an answer to a ClientHello says about a way that must be closed. The proxy refuses with an
- * alert; whatever else comes is from beyond it, and a bare end may be.
+ * alert; whatever else comes is from beyond it. A bare end may be: the proxy resets what it let through
+ * and could not reach.
  * @param refusals the alerts by which it refuses.
  */
 export function judgeHello(answer: TlsAnswer, refusals: readonly string[]): Outcome {
@@ -101,9 +101,7 @@ export function judgeHello(answer: TlsAnswer, refusals: readonly string[]): Outc
     return { state: 'closed', detail: answer.description };
   }
   const isProof = answer.kind !== 'end' && answer.kind !== 'silence' && answer.kind !== 'unreached';
-  // The proxy's own trouble: it may have tried, or have had no room for one more.
-  const isTrouble = answer.kind === 'alert' && answer.description === 'internal_error';
-  return { state: isProof && !isTrouble ? 'open' : 'unknown', detail: sayTls(answer) };
+  return { state: isProof ? 'open' : 'unknown', detail: sayTls(answer) };
 }
 
 /**
