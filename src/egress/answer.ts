@@ -20,8 +20,13 @@ const ANSWERS: Record<Reason, [status: number, type: string]> = {
   foreign_redirect: [502, 'http_protocol_error'],
 };
 
-/** The code of a request whose Transfer-Encoding is none that can be taken (RFC 9112, section 6.1). */
-export const UNSUPPORTED_CODING = 'unsupported_coding';
+/** The codes of requests that are sound, but ask for what the proxy does not do. */
+export const NOT_IMPLEMENTED = {
+  /** A Transfer-Encoding that cannot be taken (RFC 9112, section 6.1). */
+  coding: 'unsupported_coding',
+  /** TRACE or OPTIONS for the proxy itself (RFC 9110, section 7.6.2). */
+  lastHop: 'no_forwards_left',
+} as const;
 
 const CONNECT_TYPES: Record<string, string> = {
   ECONNREFUSED: 'connection_refused',
@@ -69,7 +74,7 @@ export function answerToFailure(target: Target, code: string): Answer {
 
 function statusOf(reason: Reason, code: string): [status: number, type: string] {
   const [status, type] = ANSWERS[reason];
-  if (code === UNSUPPORTED_CODING) return [501, type];
+  if (Object.values<string>(NOT_IMPLEMENTED).includes(code)) return [501, type];
   if (code === 'ETIMEDOUT' && reason === 'dns_error') return [504, 'dns_timeout'];
   if (reason !== 'connect_failed') return [status, type];
   return code === 'ETIMEDOUT' ? [504, 'connection_timeout'] : [status, CONNECT_TYPES[code] ?? type];

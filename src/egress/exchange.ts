@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { isFaultyCoding, isPlainlyFramed, isTakenVersion } from '../http/framing.ts';
 import { endToEnd, hasBody, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { discardBody } from '../http/last-answer.ts';
+import { countForward } from '../http/max-forwards.ts';
 import { UploadMeter } from '../net/upload-meter.ts';
 import { formatHostPort } from '../policy/host.ts';
 import type { Target } from '../policy/target.ts';
@@ -176,7 +177,7 @@ function requestHeaders(
   return [
     'Host',
     hostField(target),
-    ...endToEnd(request.rawHeaders, REBUILT),
+    ...endToEnd(countForward(request.method, request.rawHeaders), REBUILT),
     ...framing(request),
     'Via',
     `${request.httpVersion} ${pseudonym}`,

@@ -2,11 +2,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Answer, formatAnswer } from '../http/answer.ts';
 import { isFaultyCoding, isPlainlyFramed } from '../http/framing.ts';
 import { endWith } from '../http/last-answer.ts';
+import { isLastHop } from '../http/max-forwards.ts';
 import type { Via } from '../log/decision-log.ts';
 import { closeNow, reset } from '../net/reset.ts';
 import { type Target, TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
-import { answerToFailure, UNSUPPORTED_CODING } from './answer.ts';
+import { answerToFailure, NOT_IMPLEMENTED } from './answer.ts';
 import { attemptOf, checkMessage } from './attempt.ts';
 import { ExchangeError, exchange } from './exchange.ts';
 
@@ -103,7 +104,11 @@ function readTarget({ read }: RequestOptions, request: IncomingMessage): HttpTar
     const sentence = 'the only Transfer-Encoding that can be taken is chunked';
     // Where chunked is not the last, the body has no end that could be relied on (section 6.3).
     const isFramed = coding.split(',').at(-1)?.trim().toLowerCase() === 'chunked';
-    throw new TargetError(sentence, 'bad_target', isFramed ? UNSUPPORTED_CODING : undefined);
+    throw new TargetError(sentence, 'bad_target', isFramed ? NOT_IMPLEMENTED.coding : undefined);
+  }
+  if (isLastHop(request.method, request.rawHeaders)) {
+    const sentence = 'Max-Forwards is 0, and the proxy itself answers no TRACE and no OPTIONS';
+    throw new TargetError(sentence, 'bad_target', NOT_IMPLEMENTED.lastHop);
   }
   return read(request);
 }

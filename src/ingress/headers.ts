@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { endToEnd, isForwarded, pairs, type RawHeaders, values } from '../http/headers.ts';
+import { countForward } from '../http/max-forwards.ts';
 import { isHarmless } from './answer-fields.ts';
 import type { Origin } from './redirect.ts';
 
@@ -40,7 +41,7 @@ export function requestHeaders(
   const path = [...before, ...(address === null ? [] : [address])].join(', ');
   return [
     ...(host === undefined ? ['Host', NO_HOST] : []),
-    ...endToEnd(rawHeaders, drop),
+    ...endToEnd(countForward(request.method, rawHeaders), drop),
     ...(path === '' ? [] : ['X-Forwarded-For', path]),
     ...(host === undefined || kept.includes('x-forwarded-host') ? [] : ['X-Forwarded-Host', host]),
     ...(kept.includes('x-forwarded-proto') ? [] : ['X-Forwarded-Proto', 'http']),

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { type Answer, createAnswer, formatAnswer } from '../http/answer.ts';
 import { values } from '../http/headers.ts';
 import { endWith } from '../http/last-answer.ts';
+import { isLastHop } from '../http/max-forwards.ts';
 import { hasUnanswered, isNextAnswer, type Unanswered } from '../http/pipeline.ts';
 import { type DecisionLog, newId } from '../log/decision-log.ts';
 import { type ClientList, peerAddress } from '../net/client-list.ts';
@@ -215,6 +216,14 @@ const UNKNOWN_EXPECTATION: Refusal = {
   sentence: 'Expect may have the value 100-continue and no other (RFC 9110, section 10.1.1).',
 };
 
+const LAST_HOP: Refusal = {
+  status: 501,
+  reason: 'bad_target',
+  type: 'http_request_error',
+  sentence:
+    'Max-Forwards is 0, and the proxy itself answers no TRACE and no OPTIONS (RFC 9110, section 7.6.2).',
+};
+
 function findFault(request: IncomingMessage, url: string, pseudonym: string): Refusal | null {
   const { method, rawHeaders, httpVersion, httpVersionMajor } = request;
   if (httpVersionMajor !== 1) return WRONG_VERSION;
@@ -223,7 +232,8 @@ function findFault(request: IncomingMessage, url: string, pseudonym: string): Re
   if (method === 'CONNECT' || !isForWhisper) return NOT_A_PROXY;
   const hosts = values(rawHeaders, 'host').length;
   if (hosts > 1 || (hosts === 0 && httpVersion !== '1.0')) return AMBIGUOUS_HOST;
-  return findFramingFault(request) ?? (hasPassed(request, pseudonym) ? LOOP : null);
+  if (hasPassed(request, pseudonym)) return LOOP;
+  return findFramingFault(request) ?? (isLastHop(method, rawHeaders) ? LAST_HOP : null);
 }
 
 function findFramingFault({ rawHeaders, httpVersion }: IncomingMessage): Refusal | null {
