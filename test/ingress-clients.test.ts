@@ -22,6 +22,8 @@ const HELD_BACK = 'Expect: 100-continue\r\nContent-Length: 3';
 describe('a stranger', () => {
   test.each([
     ['an ordinary request', 'GET', GET],
+    ['what cannot be read', null, 'GET / HTTP/1.1\r\nHost : x\r\n\r\n'],
+    ['a header that is too long', null, `GET / HTTP/1.1\r\nx: ${'x'.repeat(80_000)}\r\n\r\n`],
     ['an upload', 'POST', `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\nbeginning`],
     ['a WebSocket', 'GET', handshake()],
     [

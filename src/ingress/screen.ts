@@ -6,7 +6,7 @@ import { endWith } from '../http/last-answer.ts';
 import { isLastHop } from '../http/max-forwards.ts';
 import { hasUnanswered, isNextAnswer, type Unanswered } from '../http/pipeline.ts';
 import { type DecisionLog, newId } from '../log/decision-log.ts';
-import { type ClientList, peerAddress } from '../net/client-list.ts';
+import { type ClientCheck, type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
 import { hasPassed, transferCodings } from './headers.ts';
 import { MAX_FIELDS, MAX_HEADER_BYTES } from './limits.ts';
@@ -29,6 +29,8 @@ interface Refusal {
   sentence: string;
   /** Seconds. */
   retryAfter?: number;
+  /** The name that may be the client's, and why it cannot be looked up. */
+  unresolved?: { name: string; error: string };
 }
 
 /**
@@ -43,19 +45,20 @@ export async function screen(
   url: string,
 ): Promise<Answer | null> {
   const client = peerAddress(request.socket.remoteAddress);
-  const check = await options.clients.check(client);
-  if (!check.allowed && check.unresolved) {
-    const { name, error } = check.unresolved;
-    noteDenied(request, 'dns_error');
-    logIngress(options.log, request, 'dns_error', name, error);
-    return createAnswer(unrecognised(name, error));
-  }
-  const refusal = check.allowed ? findFault(request, url, options.pseudonym) : STRANGER;
+  const stranger = refuseStranger(await options.clients.check(client));
+  const refusal = stranger ?? findFault(request, url, options.pseudonym);
   if (refusal === null) return null;
   noteDenied(request, refusal.reason);
-  const about = refusal.reason === 'client_not_allowed' ? (request.headers.host ?? null) : url;
-  logIngress(options.log, request, refusal.reason, about);
+  const { reason, unresolved } = refusal;
+  const about = reason === 'client_not_allowed' ? (request.headers.host ?? null) : url;
+  logIngress(options.log, request, reason, unresolved?.name ?? about, unresolved?.error);
   return createAnswer(refusal);
+}
+
+/** Refuses a client that is not known, or not known to be one; null where it may use whisper. */
+function refuseStranger(check: ClientCheck): Refusal | null {
+  if (check.allowed) return null;
+  return check.unresolved === null ? STRANGER : unrecognised(check.unresolved);
 }
 
 /**
@@ -116,10 +119,10 @@ export async function refuseUnreadable(
   }
   // Its parser would complain of what comes next as well.
   socket.pause();
-  const isAllowed = await clients.allows(peerAddress(socket.remoteAddress));
-  const fault = error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE;
-  const refusal = isAllowed ? fault : STRANGER;
-  logIngress(log, { socket }, refusal.reason, null);
+  const stranger = refuseStranger(await clients.check(peerAddress(socket.remoteAddress)));
+  const refusal = stranger ?? (error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE);
+  const { reason, unresolved } = refusal;
+  logIngress(log, { socket }, reason, unresolved?.name ?? null, unresolved?.error);
   // Before or within another answer this one would be taken for it, or for a part of it.
   if (!isNextAnswer(unanswered, socket)) {
     socket.destroy();
@@ -158,8 +161,10 @@ const STRANGER: Refusal = {
 };
 
 /** A client's name cannot be looked up, so nobody knows whether this is that client. */
-function unrecognised(name: string, error: string): Refusal {
+function unrecognised(unresolved: { name: string; error: string }): Refusal {
+  const { name, error } = unresolved;
   return {
+    unresolved,
     status: 503,
     reason: 'dns_error',
     type: 'dns_error',
