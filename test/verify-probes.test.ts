@@ -9,8 +9,10 @@ import {
   single,
 } from '../src/verify/probe.ts';
 import { formatTable, summarize } from '../src/verify/table.ts';
+
 import { describeVantage } from '../src/verify/vantage.ts';
 
+const PLAIN = { colour: false, width: null, now: 0 };
 const BOUNDS = { atOnce: allKinds(4), apartMs: 0, limitMs: 1_000, totalMs: 5_000 };
 function allKinds(atOnce: number) {
   return { request: atOnce, packet: atOnce, share: atOnce };
@@ -128,7 +130,7 @@ describe('the table', () => {
     expect(summarize(bad)).toBe(
       'OPEN: c. does not work: e. could not be tried: d. 3 ways out tried, 1 closed; 1 of 2 things that must work does.',
     );
-    expect(formatTable(bad, false)).toMatch(/^ {2}OPEN {5}c +a detail \(must be closed\)$/m);
+    expect(formatTable(bad, PLAIN)).toMatch(/^ {2}OPEN {5}c +a detail \(must be closed\)$/m);
     const many = Array.from({ length: 8 }, (_, index) => result('closed', 'open', `n${index}`));
     expect(summarize(many)).toMatch(
       /^OPEN: n0; .*; n5; and 2 more\. 8 ways out tried, 0 closed\.$/,
@@ -143,18 +145,32 @@ describe('the table', () => {
     expect(summarize([untried, result('closed', 'unknown', 'd')])).toBe(
       'could not be tried: d. 1 way out tried, 0 closed; 1 cannot be tried while whisper runs: c.',
     );
-    expect(formatTable([untried], false)).toMatch(/^ {2}untried {2}c +a detail$/m);
+    expect(formatTable([untried], PLAIN)).toMatch(/^ {2}untried {2}c +a detail$/m);
   });
 
   test('is plain unless colours are wanted', () => {
-    expect(formatTable(good, false)).not.toContain('\u001b');
-    expect(formatTable(good, true)).toContain('\u001b[32mclosed');
+    expect(formatTable(good, PLAIN)).not.toContain('\u001b');
+    expect(formatTable(good, { ...PLAIN, colour: true })).toContain('\u001b[32mclosed');
+  });
+
+  test.each([80, 60, 40])('breaks no word where a line has %i characters', (width) => {
+    const detail = 'ten words that are as long as what it really says here';
+    const results = [
+      ...good,
+      { ...result('closed', 'open', 'a name of several words that is rather long'), detail },
+      { ...result('closed', 'open', 'p'), group: 'privileges', detail },
+    ];
+    const lines = formatTable(results, { ...PLAIN, width }).split('\n');
+    const words = formatTable(results, PLAIN).split(/\s+/);
+    expect(lines.join(' ').split(/\s+/)).toEqual(words);
+    const longest = Math.max(...words.map((word) => word.length)) + 13;
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(Math.max(width, longest));
   });
 
   test('says what a container must be run with, if it was not', () => {
     const privilege = { ...result('closed', 'open', 'p'), group: 'privileges' };
-    expect(formatTable([privilege], false)).toContain('--cap-drop=all');
-    expect(formatTable(good, false)).not.toContain('--cap-drop=all');
+    expect(formatTable([privilege], PLAIN)).toContain('--cap-drop=all');
+    expect(formatTable(good, PLAIN)).not.toContain('--cap-drop=all');
   });
 });
 

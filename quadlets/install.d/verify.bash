@@ -122,6 +122,8 @@ probe() { # ARGUMENT… of podman run, then of `whisper-proxy verify`, after a -
   local of_podman=() report=()
   while [[ $1 != -- ]]; do of_podman+=("$1") && shift; done
   ! $json || report=(--json)
+  # How wide its reader's terminal is, which it does not see.
+  [[ ! -t 1 ]] || of_podman+=(--env="COLUMNS=$({ stty size </dev/tty; } 2>/dev/null | cut --delimiter=' ' --fields=2)")
   podman run --rm --pull=never --cap-drop=all --security-opt=no-new-privileges --user=0:0 --read-only "${like_units[@]}" \
     "${of_podman[@]}" --entrypoint=whisper-proxy "$IMAGE:latest" verify "${@:2}" "${report[@]}" | lines || is_open=true
 }

@@ -15,6 +15,7 @@ import { TcpProber } from '../verify/tcp-prober.ts';
 import { readVantage, VantageError } from '../verify/vantage.ts';
 import { vispProbes } from '../verify/visp-probes.ts';
 import { workingProxyProbes } from '../verify/working-probes.ts';
+import { outputLook } from './terminal.ts';
 import { answerUsage } from './usage.ts';
 
 const HELP = `
@@ -152,7 +153,12 @@ function toJson(from: string, ok: boolean, results: readonly Result[]): string {
 }
 
 function toTable(results: readonly Result[]): string {
-  return formatTable(results, process.stdout.isTTY && !process.env.NO_COLOR);
+  const look = outputLook();
+  // As quadlets/install has it, whose terminal this container does not see.
+  return formatTable(results, {
+    ...look,
+    width: look.width ?? (Number(process.env.COLUMNS) || null),
+  });
 }
 
 function parseIpv4(text: string): string {

@@ -11,7 +11,10 @@ export interface Look {
 
 export const BOLD = 1;
 export const DIM = 2;
-const COLOURS: Record<Decision, number> = { allow: 32, deny: 31, would_deny: 33 };
+export const RED = 31;
+export const GREEN = 32;
+const YELLOW = 33;
+const COLOURS: Record<Decision, number> = { allow: GREEN, deny: RED, would_deny: YELLOW };
 
 /** Text in a colour or weight, where the look has any. @param code of SGR (ECMA-48, section 8.3.117). */
 export function paint({ colour }: Look, code: number, text: string): string {

@@ -1,40 +1,53 @@
+import { BOLD, GREEN, type Look, paint, RED, wrap } from '../report/look.ts';
 import { isAsWanted, type Result } from './probe.ts';
 
-const [RED, GREEN, BOLD, RESET] = ['\u001b[31m', '\u001b[32m', '\u001b[1m', '\u001b[0m'];
+const MARK_WIDTH = 8;
 const NAME_WIDTH = 50;
+/** Under a row. */
+const INDENT = ' '.repeat(2 + MARK_WIDTH + 1);
 
 /** What depends on how this container was started, not on the network that it is on. */
 const OF_THE_CONTAINER = ['socket families', 'system calls', 'privileges'];
 const ADVICE =
-  'Is this container run as whisper is? It takes --cap-drop=all --security-opt=no-new-privileges\n' +
-  '--security-opt=seccomp=PATH/whisper-seccomp.json, which whisper.container has as DropCapability=all,\n' +
+  'Is this container run as whisper is? It takes --cap-drop=all --security-opt=no-new-privileges ' +
+  '--security-opt=seccomp=PATH/whisper-seccomp.json, which whisper.container has as DropCapability=all, ' +
   'NoNewPrivileges=true and SeccompProfile=.';
+/** A line of text where the reader has no width. */
+const TEXT_WIDTH = 110;
 
 /** How many names a sentence has before it becomes unreadable. */
 const MAX_NAMES = 6;
 
-/**
- * Results for people: a block a group, what is wrong marked, and a sentence that sums it up.
- * @param colour whether the reader is a terminal that wants colours.
- */
-export function formatTable(results: readonly Result[], colour: boolean): string {
-  const paint = (code: string, text: string) => (colour ? `${code}${text}${RESET}` : text);
+/** Results for people: a block a group, what is wrong marked, and a sentence that sums it up. */
+export function formatTable(results: readonly Result[], look: Look): string {
   const groups = [...new Set(results.map(({ group }) => group))];
   const blocks = groups.map((group) => {
     const members = results.filter((result) => result.group === group);
-    const rows = members.map((result) => {
-      const isRight = isAsWanted(result);
-      const mark = (isRight ? result.state : result.state.toUpperCase()).padEnd(8);
-      const name = result.name.padEnd(NAME_WIDTH);
-      const note = isRight ? '' : ` (must be ${result.want})`;
-      return `  ${paint(isRight ? GREEN : RED, mark)} ${name} ${result.detail}${note}`.trimEnd();
-    });
-    return [paint(BOLD, group), ...rows].join('\n');
+    return [paint(look, BOLD, group), ...members.flatMap((each) => formatRow(each, look))].join(
+      '\n',
+    );
   });
   const isOwnFault = results.some(
     (result) => !isAsWanted(result) && OF_THE_CONTAINER.includes(result.group),
   );
-  return `${[...blocks, ...(isOwnFault ? [ADVICE] : []), summarize(results)].join('\n\n')}\n`;
+  const advice = wrap(ADVICE, { ...look, width: look.width ?? TEXT_WIDTH }).join('\n');
+  const summary = wrap(summarize(results), look).join('\n');
+  return `${[...blocks, ...(isOwnFault ? [advice] : []), summary].join('\n\n')}\n`;
+}
+
+/** A line; where it does not fit, the name and the detail each below the other. */
+function formatRow(result: Result, look: Look): string[] {
+  const isRight = isAsWanted(result);
+  const mark = (isRight ? result.state : result.state.toUpperCase()).padEnd(MARK_WIDTH);
+  const detail = `${result.detail}${isRight ? '' : ` (must be ${result.want})`}`;
+  const begin = `  ${paint(look, isRight ? GREEN : RED, mark)} `;
+  const text = `${result.name.padEnd(NAME_WIDTH)} ${detail}`.trimEnd();
+  if (look.width === null || INDENT.length + text.length <= look.width) return [`${begin}${text}`];
+  const [first = '', ...rest] = [
+    ...wrap(result.name, look, INDENT),
+    ...(detail === '' ? [] : wrap(detail, look, `${INDENT}  `)),
+  ];
+  return [`${begin}${first.slice(INDENT.length)}`, ...rest].map((line) => line.trimEnd());
 }
 
 /** What the results come to, in a line; what is wrong first. */
