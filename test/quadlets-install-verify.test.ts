@@ -21,8 +21,9 @@ beforeEach(() => {
 afterEach(() => host.remove());
 
 describe('verify', () => {
-  const CONTAINER = (network: string, modes = 'private|shareable|private', option = '') =>
-    `0|0|[no-new-privileges seccomp=/x/whisper-seccomp.json${option}]|${network}|false|${modes}`;
+  const MODES = 'private|shareable|private';
+  const CONTAINER = (network: string, modes = MODES, option = '', rest = 'k8s-file|') =>
+    `0|0|[no-new-privileges seccomp=/x/whisper-seccomp.json${option}]|${network}|false|${modes}|${rest}`;
 
   beforeEach(() => {
     host.install();
@@ -36,7 +37,7 @@ describe('verify', () => {
   test('probes from both places, with no more rights than whisper has', () => {
     const { status, stdout, calls } = host.install('verify');
     expect(status).toBe(0);
-    expect(stdout.match(/^ok /gm)).toHaveLength(9);
+    expect(stdout.match(/^ok /gm)).toHaveLength(10);
     const [whisper = '', vispNet = ''] = calls.filter((call) => /verify/.test(call));
     expect(whisper).toMatch(/--cap-drop=all --security-opt=no-new-privileges .*--read-only/);
     expect(whisper).toMatch(/--network=container:whisper-gate .*whisper-seccomp\.json/);
@@ -44,6 +45,13 @@ describe('verify', () => {
     expect(vispNet).toMatch(
       /--network=systemd-visp-net .*verify --from visp-net --proxy 10\.89\.77\.2$/,
     );
+  });
+
+  test.each(['journald', 'passthrough', 'syslog'])('a log by %s shows', (driver) => {
+    host.set('inspect-whisper', CONTAINER('container:gate1', MODES, '', `${driver}|`));
+    const { status, stdout } = host.install('verify');
+    expect(status).toBe(1);
+    expect(stdout).toContain(`(LogDriver=k8s-file): ${driver}\n`);
   });
 
   test('what is open shows, and is the exit status', () => {
@@ -119,12 +127,18 @@ describe('verify', () => {
     ['private|host|private', '', 'shares no namespace'],
     ['private|private|host', '', 'shares no namespace'],
     ['private|private|private', ' unmask=ALL', 'no unmask'],
-    // What podman does not say of a process, the kernel does: this one is on the host.
-    [`private|shareable|private|${process.pid}`, '', 'shares no namespace.*; ipc of the host'],
   ])('%s%s is open', (modes, option, what) => {
     host.set('inspect-whisper', CONTAINER('container:gate1', modes, option));
     const { status, stdout } = host.install('verify');
     expect([status, stdout]).toEqual([1, expect.stringMatching(`OPEN  whisper .*${what}`)]);
+  });
+
+  test('what podman does not say of a process, the kernel does: this one is on the host', () => {
+    const rest = `k8s-file|${process.pid}`;
+    host.set('inspect-whisper', CONTAINER('container:gate1', MODES, '', rest));
+    const { status, stdout } = host.install('verify');
+    const what = 'OPEN  whisper .*shares no namespace.*; ipc of the host';
+    expect([status, stdout]).toEqual([1, expect.stringMatching(what)]);
   });
 
   test('a neighbour on whisper-net, or other rules than those of the gate, are open', () => {

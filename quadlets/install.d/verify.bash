@@ -54,9 +54,9 @@ tell_refused() {
 # --- in podman's records
 
 verify_container() { # NAME NETWORK WHAT
-  local caps bounding options network privileged pid ipc uts process shared unmasked
-  local format='{{if .State.Running}}{{len .EffectiveCaps}}|{{len .BoundingCaps}}|{{.HostConfig.SecurityOpt}}|{{.HostConfig.NetworkMode}}|{{.HostConfig.Privileged}}|{{.HostConfig.PidMode}}|{{.HostConfig.IpcMode}}|{{.HostConfig.UTSMode}}|{{.State.Pid}}{{end}}'
-  IFS='|' read -r caps bounding options network privileged pid ipc uts process < \
+  local caps bounding options network privileged pid ipc uts driver process shared unmasked
+  local format='{{if .State.Running}}{{len .EffectiveCaps}}|{{len .BoundingCaps}}|{{.HostConfig.SecurityOpt}}|{{.HostConfig.NetworkMode}}|{{.HostConfig.Privileged}}|{{.HostConfig.PidMode}}|{{.HostConfig.IpcMode}}|{{.HostConfig.UTSMode}}|{{.HostConfig.LogConfig.Type}}|{{.State.Pid}}{{end}}'
+  IFS='|' read -r caps bounding options network privileged pid ipc uts driver process < \
     <(podman inspect --type=container --format "$format" "$1" 2>/dev/null) || true
   if [[ -z ${privileged-} ]]; then
     finding "$1 runs" "it does not, so it was not looked at: start it, and verify again" not ''
@@ -69,6 +69,7 @@ verify_container() { # NAME NETWORK WHAT
   finding "$1 sees no more of /proc and /sys than podman shows (no unmask)" "${unmasked:-$options}" "$options$unmasked" '!(*unmask*)'
   finding "$3" "$network" "$network" "$2"
   check_profile "$(profile_of_container)"
+  finding "$1 cannot flood the journal, where the proxy's denials are (LogDriver=k8s-file)" "$driver" "$driver" '@(k8s-file|json-file|none)'
   finding "$1 is not privileged" "$privileged" "$privileged" false
   finding "$1 shares no namespace with the host" "pid $pid, ipc $ipc, uts $uts$shared" "/$pid/$ipc/$uts/$shared" '!(*/host/*|*/ns:*|*of the host*)'
 }
