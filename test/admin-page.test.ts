@@ -50,8 +50,9 @@ describe.skipIf(hasNoBrowser)(
       expect(await newest?.locator('.line').count()).toBe(0);
       expect(await oldest?.locator('.line').allTextContents()).toEqual([
         LINE,
+        'EGRESS_MAX_UPLOAD_HUGGINGFACE=256KiB',
         'podman exec whisper-proxy whisper-proxy reload',
-        "podman exec whisper-proxy whisper-proxy allow huggingface.co hf.co '*.hf.co' --for 30m",
+        "podman exec whisper-proxy whisper-proxy allow huggingface.co hf.co '*.hf.co' --for 30m --max-upload 256KiB",
       ]);
       expect(await oldest?.locator('.why').textContent()).toMatch(
         /^not_allowed: .* · connect · first /,

@@ -157,7 +157,7 @@ describe('without any network', () => {
     const records = (network: string) =>
       host.set(
         'inspect-whisper',
-        `0|0|[no-new-privileges seccomp=/x/whisper-seccomp.json]|${network}|false|private|shareable|private`,
+        `0|0|[no-new-privileges seccomp=/x/whisper-seccomp.json]|${network}|false|private|shareable|private|k8s-file|`,
       );
     records('none');
     const { status, stdout, stderr, calls } = host.install('verify');
