@@ -1,15 +1,19 @@
 #!/usr/bin/env -S node --
 import { Command } from 'commander';
-import { addAllow } from './cli/allow.ts';
-import { addCheck } from './cli/check.ts';
-import { demo } from './cli/demo.ts';
-import { addDenied } from './cli/denied.ts';
-import { health } from './cli/health.ts';
-import { addReload } from './cli/reload.ts';
-import { serve } from './cli/serve.ts';
 import { answerUsage } from './cli/usage.ts';
-import { addVerify } from './cli/verify.ts';
 import { readVersion } from './version.ts';
+
+/** A command's module adds it to the program. Only the one that is called is loaded: health is asked every minute. */
+const COMMANDS = new Map<string, () => Promise<{ add: (program: Command) => void }>>([
+  ['serve', () => import('./cli/serve.ts')],
+  ['demo', () => import('./cli/demo.ts')],
+  ['health', () => import('./cli/health.ts')],
+  ['allow', () => import('./cli/allow.ts')],
+  ['check', () => import('./cli/check.ts')],
+  ['denied', () => import('./cli/denied.ts')],
+  ['reload', () => import('./cli/reload.ts')],
+  ['verify', () => import('./cli/verify.ts')],
+]);
 
 const program = answerUsage(new Command('whisper-proxy'))
   .description(
@@ -17,21 +21,9 @@ const program = answerUsage(new Command('whisper-proxy'))
   )
   .version(readVersion(), '--version', 'print the version');
 
-answerUsage(program.command('serve'))
-  .description('run the proxy, configured by the environment and CONFIG_FILE (the default)')
-  .option('--local', 'try it on loopback: a stand-in for whisper, unless UPSTREAM is set')
-  .action(serve);
-answerUsage(program.command('demo'))
-  .description('show on loopback what the proxy lets through and what it denies, once')
-  .action(demo);
-answerUsage(program.command('health'))
-  .description('ask the running proxy whether it is well; for HealthCmd')
-  .action(health);
-addAllow(program);
-addCheck(program);
-addDenied(program);
-addReload(program);
-addVerify(program);
-
-const [, , ...args] = process.argv;
-await program.parseAsync(args.length > 0 ? args : ['serve'], { from: 'user' });
+const [, , ...given] = process.argv;
+const args = given.length > 0 ? given : ['serve'];
+const called = COMMANDS.get(args[0] ?? '');
+// Help, and a slip, name them all.
+for (const load of called ? [called] : COMMANDS.values()) (await load()).add(program);
+await program.parseAsync(args, { from: 'user' });

@@ -2,13 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  type Config,
-  ConfigError,
-  readAdmin,
-  readConfig,
-  readStartConfig,
-} from '../src/config/config.ts';
+import { type Config, readConfig } from '../src/config/config.ts';
+import { ConfigError } from '../src/config/faults.ts';
+import { readAdmin } from '../src/config/reader.ts';
+import { readStartConfig } from '../src/config/start.ts';
 
 const BASE = { UPSTREAM: 'http://whisper-gate:7860' };
 let folder: string;

@@ -6,7 +6,7 @@ import { Client } from 'undici';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readConfig } from '../src/config/config.ts';
 import { endToEnd } from '../src/http/headers.ts';
-import { CONTROL_HEADERS } from '../src/live/control.ts';
+import { CONTROL_HEADERS } from '../src/live/orders.ts';
 import { startTarget } from './helpers/origin.ts';
 import { startProxy } from './helpers/proxy.ts';
 import { openTunnel } from './helpers/raw-client.ts';

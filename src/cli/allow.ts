@@ -6,7 +6,7 @@ import {
   type AllowList,
   type EndAnswer,
   LONGEST_ALLOW_MS,
-} from '../live/control.ts';
+} from '../live/orders.ts';
 import { parseRule, RuleError } from '../policy/rules.ts';
 import { formatTime } from '../report/times.ts';
 import { ask, ControlError, command, fail } from './ask-control.ts';
@@ -35,7 +35,7 @@ interface AllowOptions {
 }
 
 /** Adds `whisper-proxy allow`, which allows rules for a time, to a program. */
-export function addAllow(program: Command): void {
+export function add(program: Command): void {
   answerUsage(program.command('allow'))
     .description('allow what rules cover for a time, without touching the configuration')
     .argument('[rule...]', 'what to allow, or to end')

@@ -1,10 +1,9 @@
-import { Agent, type Dispatcher, request } from 'undici';
-import { type Config, readAdmin, readControlSocket } from '../config/config.ts';
-import { CONTROL_HEADERS } from '../live/control.ts';
+import type { IncomingMessage } from 'node:http';
+import { type AdminConfig, readAdmin, readControlSocket } from '../config/reader.ts';
+import { CONTROL_HEADERS } from '../live/orders.ts';
 import { formatHostPort } from '../policy/host.ts';
 import { exitOn } from './exit.ts';
-
-type Body = Dispatcher.ResponseData['body'];
+import { type Question, send } from './request.ts';
 
 const TIMEOUT_MS = 3_000;
 const ANY: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
@@ -13,55 +12,44 @@ const ANY: Record<string, string> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 export class AdminClient {
   /** Where it is, with the variable that says so. */
   readonly where: string;
-  readonly #origin: string;
-  readonly #headers: Record<string, string>;
-  readonly #dispatcher: Dispatcher | null;
+  readonly #to: Question['to'];
+  readonly #headers: Question['headers'];
 
-  private constructor(
-    where: string,
-    origin: string,
-    headers: Record<string, string>,
-    dispatcher: Dispatcher | null,
-  ) {
+  private constructor(where: string, to: Question['to'], headers: Question['headers']) {
     this.where = where;
-    this.#origin = origin;
+    this.#to = to;
     this.#headers = headers;
-    this.#dispatcher = dispatcher;
   }
 
-  static ofListener({ listen: { host, port }, token }: Config['admin']): AdminClient {
-    const where = formatHostPort(ANY[host] ?? host, port);
-    const headers: Record<string, string> =
-      token === null ? {} : { authorization: `Bearer ${token}` };
-    return new AdminClient(`${where} (ADMIN_LISTEN)`, `http://${where}`, headers, null);
+  static ofListener({ listen, token }: AdminConfig): AdminClient {
+    const { port } = listen;
+    const host = ANY[listen.host] ?? listen.host;
+    const headers = token === null ? {} : { authorization: `Bearer ${token}` };
+    return new AdminClient(`${formatHostPort(host, port)} (ADMIN_LISTEN)`, { host, port }, headers);
   }
 
   /** By the control socket: it is there whatever the configuration says of the listener by now. */
   static ofSocket(socketPath: string): AdminClient {
-    const dispatcher = new Agent({ connect: { socketPath } });
-    const where = `${socketPath} (CONTROL_SOCKET)`;
-    return new AdminClient(where, 'http://localhost', CONTROL_HEADERS, dispatcher);
+    return new AdminClient(`${socketPath} (CONTROL_SOCKET)`, { socketPath }, CONTROL_HEADERS);
   }
 
   /**
    * Gets a path.
    * @param silence milliseconds that the body may be silent for.
+   * @returns the answer, whose body is to be read.
    * @throws Error that says why there is no answer, or none of use.
    */
-  async get(path: string, silence = TIMEOUT_MS): Promise<Body> {
-    const { statusCode, body } = await request(`${this.#origin}${path}`, {
-      headers: this.#headers,
-      headersTimeout: TIMEOUT_MS,
-      bodyTimeout: silence,
-      reset: true,
-      ...(this.#dispatcher === null ? {} : { dispatcher: this.#dispatcher }),
+  async get(path: string, silence = TIMEOUT_MS): Promise<IncomingMessage> {
+    const answer = await send({
+      ...{ to: this.#to, method: 'GET', path, headers: this.#headers },
+      ...{ timeout: TIMEOUT_MS, silence },
     });
-    if (statusCode === 200) return body;
-    await body.dump();
+    if (answer.statusCode === 200) return answer;
+    answer.destroy();
     throw new Error(
-      statusCode === 401
+      answer.statusCode === 401
         ? 'it wants a token; set ADMIN_TOKEN to the one it has'
-        : `it answered with status ${statusCode}`,
+        : `it answered with status ${answer.statusCode}`,
     );
   }
 }

@@ -1,7 +1,8 @@
-import { Client, type Dispatcher } from 'undici';
-import { readControlSocket } from '../config/config.ts';
-import { CONTROL_HEADERS } from '../live/control.ts';
+import { json } from 'node:stream/consumers';
+import { readControlSocket } from '../config/reader.ts';
+import { CONTROL_HEADERS } from '../live/orders.ts';
 import { exitOn } from './exit.ts';
+import { type Question, send } from './request.ts';
 
 /** Longer than reading and applying a configuration takes on a busy machine. */
 const TIMEOUT_MS = 30_000;
@@ -23,7 +24,7 @@ interface ControlAnswer {
  * @throws ControlError
  */
 export function command(path: string, order: object = {}): Promise<ControlAnswer> {
-  return send({
+  return askControl({
     method: 'POST',
     path,
     body: JSON.stringify(order),
@@ -32,13 +33,13 @@ export function command(path: string, order: object = {}): Promise<ControlAnswer
 
 /** Asks the running proxy something, over its control socket. @throws ControlError */
 export async function ask(path: string): Promise<unknown> {
-  const { status, body } = await send({ method: 'GET', path });
+  const { status, body } = await askControl({ method: 'GET', path });
   if (status !== 200) throw new ControlError(`the proxy answered with status ${status}`);
   return body;
 }
 
-async function send(
-  request: Pick<Dispatcher.RequestOptions, 'method' | 'path' | 'body'>,
+async function askControl(
+  question: Pick<Question, 'method' | 'path' | 'body'>,
 ): Promise<ControlAnswer> {
   const socketPath = readOrExit();
   if (socketPath === null) {
@@ -46,22 +47,20 @@ async function send(
       'CONTROL_SOCKET is not set, so no proxy takes commands; run this in its container',
     );
   }
-  const client = new Client('http://control', { socketPath });
   try {
-    const { statusCode, body } = await client.request({
-      ...request,
+    const answer = await send({
+      ...question,
+      to: { socketPath },
       headers: { 'content-type': 'application/json', ...CONTROL_HEADERS },
-      headersTimeout: TIMEOUT_MS,
-      bodyTimeout: TIMEOUT_MS,
+      timeout: TIMEOUT_MS,
+      silence: TIMEOUT_MS,
     });
-    return { status: statusCode, body: await body.json() };
+    return { status: answer.statusCode ?? 0, body: await json(answer) };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     throw new ControlError(
       `no proxy takes commands at ${socketPath} (CONTROL_SOCKET): ${code}; is it running?`,
     );
-  } finally {
-    await client.close();
   }
 }
 

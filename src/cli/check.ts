@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { type Config, ConfigError, readConfig } from '../config/config.ts';
+import { type Config, readConfig } from '../config/config.ts';
+import { ConfigError } from '../config/faults.ts';
 import { createLogger } from '../log/logger.ts';
 import { ClientList } from '../net/client-list.ts';
 import { isOwnAddress } from '../net/own-addresses.ts';
@@ -37,7 +38,7 @@ interface CheckOptions {
 }
 
 /** Adds `whisper-proxy check`, which tells what would be decided and validates configurations, to a program. */
-export function addCheck(program: Command): void {
+export function add(program: Command): void {
   answerUsage(program.command('check'))
     .description(
       'what would be decided about a host, by which rule; or whether a configuration is valid',

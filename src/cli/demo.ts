@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { readConfig } from '../config/config.ts';
 import { formatListenAddress } from '../config/values.ts';
 import { toneWav } from '../embedded/demo-wav.ts';
@@ -7,6 +8,7 @@ import { type Addresses, Sidecar } from '../sidecar.ts';
 import { ask } from './demo-egress.ts';
 import { DemoHost } from './demo-host.ts';
 import { transcribe } from './demo-ingress.ts';
+import { answerUsage } from './usage.ts';
 
 interface Step {
   what: string;
@@ -22,11 +24,18 @@ interface Line {
   reason?: string | null;
 }
 
+/** Adds `whisper-proxy demo` to a program. */
+export function add(program: Command): void {
+  answerUsage(program.command('demo'))
+    .description('show on loopback what the proxy lets through and what it denies, once')
+    .action(demo);
+}
+
 /**
  * `whisper-proxy demo`: a recording goes in, requests go out, allowed and denied, all on loopback.
  * Exit status 0 if everything came out as it should, 1 if not.
  */
-export async function demo(): Promise<void> {
+async function demo(): Promise<void> {
   const demoHost = new DemoHost();
   const demoAddress = await demoHost.start();
   const lines: Line[] = [];

@@ -1,4 +1,4 @@
-import { readAllowGroups } from '../config/config.ts';
+import { readAllowGroups } from '../config/groups.ts';
 import { FailureTally } from '../report/failures.ts';
 import { splitLines } from '../report/lines.ts';
 import { type LoggedDecision, type LoggedFailure, readLogLine } from '../report/log-line.ts';

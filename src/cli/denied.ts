@@ -1,6 +1,7 @@
+import { json } from 'node:stream/consumers';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Health } from '../admin/health.ts';
-import { readAllowGroups } from '../config/config.ts';
+import { readAllowGroups } from '../config/groups.ts';
 import { parseDuration, ValueError } from '../config/values.ts';
 import { takenGroups } from '../report/remedies.ts';
 import { formatReport } from '../report/report.ts';
@@ -41,7 +42,7 @@ export interface Period {
 }
 
 /** Adds `whisper-proxy denied`, with its options and its exit statuses, to a program. */
-export function addDenied(program: Command): void {
+export function add(program: Command): void {
   answerUsage(program.command('denied'))
     .description('tell what was denied, and the line that would allow it')
     .argument('[-]', 'read lines of the log from standard input', parseSource)
@@ -81,14 +82,14 @@ async function askProxy(admin: AdminClient, options: DeniedOptions): Promise<voi
 
 /** Prints what the proxy remembers, and returns it. */
 async function reportProxy(admin: AdminClient, options: DeniedOptions): Promise<Snapshot> {
-  const snapshot = (await (await admin.get('/decisions')).json()) as Snapshot;
-  const { since, all = false, json, lines } = options;
+  const snapshot = (await json(await admin.get('/decisions'))) as Snapshot;
+  const { since, all = false, lines } = options;
   const cutoff = since ? new Date(Date.now() - since.milliseconds).toISOString() : '';
   const groups = snapshot.groups.filter(
     ({ decision, last }) => (all || decision !== 'allow') && last >= cutoff,
   );
   const failures = snapshot.failures.filter(({ last }) => last >= cutoff);
-  if (json) {
+  if (options.json) {
     await print(`${JSON.stringify({ ...snapshot, groups, failures }, null, 2)}\n`);
     return snapshot;
   }
@@ -99,7 +100,7 @@ async function reportProxy(admin: AdminClient, options: DeniedOptions): Promise<
     await printLines(groups, taken);
     return snapshot;
   }
-  const { upstream: whisper } = (await (await admin.get('/healthz')).json()) as Health;
+  const { upstream: whisper } = (await json(await admin.get('/healthz'))) as Health;
   const period = since && snapshot.since < cutoff ? since.text : null;
   const source = { since: snapshot.since };
   const { rules, denies_all } = snapshot;

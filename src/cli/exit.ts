@@ -1,4 +1,4 @@
-import { ConfigError } from '../config/config.ts';
+import { ConfigError } from '../config/faults.ts';
 import { ListenError } from '../net/listener.ts';
 
 /** EX_CONFIG of sysexits(3). */

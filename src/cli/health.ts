@@ -1,13 +1,22 @@
+import { json } from 'node:stream/consumers';
+import type { Command } from 'commander';
 import type { Health } from '../admin/health.ts';
 import { formatTime } from '../report/times.ts';
 import { adminClient } from './ask-admin.ts';
+import { answerUsage } from './usage.ts';
+
+/** Adds `whisper-proxy health`, for HealthCmd, to a program. */
+export function add(program: Command): void {
+  answerUsage(program.command('health'))
+    .description('ask the running proxy whether it is well; for HealthCmd')
+    .action(health);
+}
 
 /** `whisper-proxy health`: asks the admin listener; exit status 0 if the proxy is well, 1 if not. */
-export async function health(): Promise<void> {
+async function health(): Promise<void> {
   const admin = adminClient();
   try {
-    const body = await admin.get('/healthz');
-    process.stdout.write(describe((await body.json()) as Health));
+    process.stdout.write(describe((await json(await admin.get('/healthz'))) as Health));
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     process.stderr.write(`whisper-proxy: no health from ${admin.where}: ${detail}\n`);

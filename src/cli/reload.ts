@@ -14,7 +14,7 @@ fault, nothing changes. It is the ExecReload= of whisper-proxy.service.
 Exit status: 0 the file is in force, 1 the proxy cannot be asked, 2 usage, 78 the file has faults.`;
 
 /** Adds `whisper-proxy reload`, which makes the running proxy read its configuration again, to a program. */
-export function addReload(program: Command): void {
+export function add(program: Command): void {
   answerUsage(program.command('reload'))
     .description('make the running proxy read its configuration file again')
     .addHelpText('after', HELP)

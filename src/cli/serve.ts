@@ -1,6 +1,9 @@
-import { type Config, ConfigError, readConfig, readStartConfig } from '../config/config.ts';
+import type { Command } from 'commander';
+import { type Config, readConfig } from '../config/config.ts';
 import type { Fault } from '../config/env-file.ts';
+import { ConfigError } from '../config/faults.ts';
 import type { Environment } from '../config/sources.ts';
+import { readStartConfig } from '../config/start.ts';
 import { logLists } from '../log/lists.ts';
 import { createLogger, type Logger, standardOutput } from '../log/logger.ts';
 import { rowDestination } from '../log/rows.ts';
@@ -10,9 +13,18 @@ import { readVersion } from '../version.ts';
 import { banner } from './banner.ts';
 import { DemoHost } from './demo-host.ts';
 import { exitOn } from './exit.ts';
+import { answerUsage } from './usage.ts';
 
 /** How long the log may take for the ends of connections after a second signal. */
 const LAST_ENDS_MS = 2_000;
+
+/** Adds `whisper-proxy serve`, which is the proxy, to a program. */
+export function add(program: Command): void {
+  answerUsage(program.command('serve'))
+    .description('run the proxy, configured by the environment and CONFIG_FILE (the default)')
+    .option('--local', 'try it on loopback: a stand-in for whisper, unless UPSTREAM is set')
+    .action(serve);
+}
 
 /**
  * `whisper-proxy serve`: runs until SIGTERM or SIGINT. Exit status 0 after either, 78 if the
@@ -20,7 +32,7 @@ const LAST_ENDS_MS = 2_000;
  * @param options.local a stand-in for whisper on loopback and a host to try egress with, unless
  * UPSTREAM is set.
  */
-export async function serve({ local = false }: { local?: boolean }): Promise<void> {
+async function serve({ local = false }: { local?: boolean }): Promise<void> {
   const demoHost = local && !process.env.UPSTREAM ? new DemoHost() : null;
   const demoAddress = await demoHost?.start();
   try {

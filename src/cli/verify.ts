@@ -46,7 +46,7 @@ interface VerifyOptions {
 }
 
 /** Adds `whisper-proxy verify`, with its options and its exit statuses, to a program. */
-export function addVerify(program: Command): void {
+export function add(program: Command): void {
   answerUsage(program.command('verify'))
     .description("try every way out from whisper's place, and see that all of them are closed")
     .addOption(

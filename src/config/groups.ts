@@ -1,7 +1,7 @@
 import type { Policy } from '../policy/decide.ts';
 import { parseRule, type Rule, RuleError } from '../policy/rules.ts';
 import type { Assignment, Fault } from './env-file.ts';
-import type { Sources } from './sources.ts';
+import { type Environment, readSources, type Sources } from './sources.ts';
 import { parseSize, splitList, ValueError } from './values.ts';
 import { RULE_LIST, UPLOAD_LIMIT } from './variables.ts';
 
@@ -60,4 +60,15 @@ function attempt<Value>(assignment: Assignment, faults: Fault[], read: () => Val
     faults.push({ ...assignment, message: error.message });
     return null;
   }
+}
+
+/** The groups that have an allow rule in what is configured by now, however faulty the rest is. */
+export function readAllowGroups(env: Environment): Set<string> {
+  const names = [...readSources(env).assignments.keys()];
+  return new Set(
+    names.flatMap((name) => {
+      const [, list, group] = RULE_LIST.exec(name) ?? [];
+      return list === 'ALLOW' && group !== undefined ? [group] : [];
+    }),
+  );
 }

@@ -3,39 +3,16 @@ import { type AdminReaders, addReaders } from '../admin/readers.ts';
 import { parseDuration, parseSize, ValueError } from '../config/values.ts';
 import { CONTROL_MARK, isForwarded } from '../http/headers.ts';
 import { RuleError } from '../policy/rules.ts';
+import {
+  type AllowAnswer,
+  type AllowCommand,
+  type AllowList,
+  type EndAnswer,
+  LONGEST_ALLOW_MS,
+  OPERATOR,
+} from './orders.ts';
 import type { NotReloaded, Reloaded } from './reload.ts';
-import { type Allowed, MAX_RULES, TimedAllowError, type TimedAllows } from './timed-allows.ts';
-
-const MARK = 'operator';
-
-/** What `POST /allow` takes. */
-export interface AllowCommand {
-  rules: string[];
-  /** As in `30m`. */
-  for: string;
-  /** A group whose limit on uploads holds for them. */
-  group?: string;
-  /** As in `256KiB`. */
-  max_upload?: string;
-}
-
-/** What it answers. */
-export interface AllowAnswer {
-  /** ISO 8601. */
-  until: string;
-  /** What has become of each rule. */
-  rules: Allowed[];
-}
-
-/** The answer to `GET /allow`. */
-export interface AllowList {
-  rules: ReturnType<TimedAllows['list']>;
-}
-
-/** The answer to `POST /allow/end`. */
-export interface EndAnswer {
-  ended: string[];
-}
+import { MAX_RULES, TimedAllowError, type TimedAllows } from './timed-allows.ts';
 
 /** What commands work on. */
 export interface ControlParts {
@@ -44,12 +21,6 @@ export interface ControlParts {
   reload: () => Promise<Reloaded | NotReloaded | null>;
   readers: AdminReaders;
 }
-
-/** What a client of the control socket sends along, so that it is not taken for one of ingress. */
-export const CONTROL_HEADERS = { [CONTROL_MARK]: MARK };
-
-/** A day: what is needed longer belongs in the configuration. */
-export const LONGEST_ALLOW_MS = 24 * 3_600_000;
 
 /**
  * What takes commands, on a unix socket inside the container: whoever can connect to that can run
@@ -60,7 +31,7 @@ export function createControl({ timed, reload, readers }: ControlParts): Fastify
   const app = Fastify({ forceCloseConnections: true, requestTimeout: 10_000 });
   // Where whisper's own socket lies in a shared folder, it could lead ingress here, by a link for one.
   app.addHook('onRequest', async ({ headers }, reply) => {
-    const isMarked = headers[CONTROL_MARK] === MARK;
+    const isMarked = headers[CONTROL_MARK] === OPERATOR;
     if (isMarked && !('via' in headers) && !Object.keys(headers).some(isForwarded)) return;
     await reply.code(403).send({ error: 'only the program itself is answered here' });
   });
