@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { isFaultyCoding, isPlainlyFramed, isTakenVersion } from '../http/framing.ts';
-import { endToEnd, hasBody, pairs, type RawHeaders, values } from '../http/headers.ts';
+import { isTakenVersion, transferCoding } from '../http/framing.ts';
+import { endToEnd, hasBody, pairs, type RawHeaders } from '../http/headers.ts';
 import { discardBody } from '../http/last-answer.ts';
 import { countForward } from '../http/max-forwards.ts';
 import { UploadMeter } from '../net/upload-meter.ts';
@@ -164,8 +164,9 @@ function checkAnswer({ statusCode = 0, httpVersion, rawHeaders }: IncomingMessag
   // 101: no upgrade was asked for (RFC 9110, section 15.2.2). The others are not final.
   if (statusCode < 200) throw new ExchangeError('HPE_UNEXPECTED_UPGRADE');
   if (!isTakenVersion(httpVersion)) throw new ExchangeError('HPE_INVALID_VERSION');
-  const coding = values(rawHeaders, 'transfer-encoding').join();
-  if (!isPlainlyFramed(coding) || isFaultyCoding(httpVersion, coding)) {
+  const coding = transferCoding(rawHeaders);
+  // RFC 9112, section 6.1: HTTP/1.0 has none.
+  if (coding === 'other' || (coding === 'chunked' && httpVersion === '1.0')) {
     throw new ExchangeError('HPE_INVALID_TRANSFER_ENCODING');
   }
 }

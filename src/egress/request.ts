@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Answer, formatAnswer } from '../http/answer.ts';
-import { isFaultyCoding, isPlainlyFramed } from '../http/framing.ts';
+import { endsInChunks, transferCoding } from '../http/framing.ts';
 import { endWith } from '../http/last-answer.ts';
 import { isLastHop } from '../http/max-forwards.ts';
 import type { Via } from '../log/decision-log.ts';
@@ -85,7 +85,7 @@ export async function handleRequest(
         : (admission.revoked ?? answerToFailure(target, failure));
     // With a reset even a client that takes the end of the connection for the end of the answer
     // sees that something is missing.
-    if (response.headersSent) reset(request.socket);
+    if (response.headersSent) breakOff(response);
     else refuse(request, response, answer);
   } finally {
     await closeNow(socket);
@@ -93,20 +93,28 @@ export async function handleRequest(
   }
 }
 
+/** @param response one that queues behind others has no socket yet: they are to be finished first. */
+function breakOff(response: ServerResponse): void {
+  if (response.socket === null) response.destroy();
+  else reset(response.socket);
+}
+
 /** Checks what every form of a request has to be before its target is read. @throws TargetError */
 function readTarget({ read }: RequestOptions, request: IncomingMessage): HttpTarget {
   checkMessage(request);
-  const coding = request.headers['transfer-encoding'] ?? '';
-  if (isFaultyCoding(request.httpVersion, coding)) {
+  const { rawHeaders, httpVersion } = request;
+  const coding = transferCoding(rawHeaders);
+  // RFC 9112, section 6.1.
+  if (coding !== 'none' && httpVersion === '1.0') {
     throw new TargetError('an HTTP/1.0 request cannot have a Transfer-Encoding');
   }
-  if (!isPlainlyFramed(coding)) {
+  if (coding === 'other') {
     const sentence = 'the only Transfer-Encoding that can be taken is chunked';
     // Where chunked is not the last, the body has no end that could be relied on (section 6.3).
-    const isFramed = coding.split(',').at(-1)?.trim().toLowerCase() === 'chunked';
-    throw new TargetError(sentence, 'bad_target', isFramed ? NOT_IMPLEMENTED.coding : undefined);
+    const error = endsInChunks(rawHeaders) ? NOT_IMPLEMENTED.coding : undefined;
+    throw new TargetError(sentence, 'bad_target', error);
   }
-  if (isLastHop(request.method, request.rawHeaders)) {
+  if (isLastHop(request.method, rawHeaders)) {
     const sentence = 'Max-Forwards is 0, and the proxy itself answers no TRACE and no OPTIONS';
     throw new TargetError(sentence, 'bad_target', NOT_IMPLEMENTED.lastHop);
   }

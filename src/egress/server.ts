@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { formatAnswer } from '../http/answer.ts';
 import { endWith } from '../http/last-answer.ts';
-import { limitPipelining } from '../http/pipeline.ts';
+import { limitPipelining, type Unanswered } from '../http/pipeline.ts';
 import type { Via } from '../log/decision-log.ts';
 import type { Logger } from '../log/logger.ts';
 import { peerAddress } from '../net/client-list.ts';
@@ -69,6 +69,7 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
     const client = peerAddress(request?.socket.remoteAddress);
     options.log.decide(unheard('too_many_connections', via, client));
   };
+  const unanswered: Unanswered = new WeakMap();
   const forward = (expectsContinue: boolean) => {
     return limitPipelining(
       (request: IncomingMessage, response: ServerResponse) => {
@@ -87,7 +88,7 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
         }
         orDestroy(work, socket);
       },
-      new WeakMap(),
+      unanswered,
       onDrop,
     );
   };
@@ -120,27 +121,28 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
     setImmediate(() => {
       const answer = answering.get(socket);
       // Within another answer this one would be taken for a part of it.
-      if (answer && !answer.writableFinished) endUnanswered(socket);
-      else orDestroy(refuseUnreadable(admissions, via, error, socket), socket);
+      const answers = !answer || answer.writableFinished;
+      orDestroy(refuseUnreadable(admissions, via, error, socket, answers), socket);
     });
   });
   return server;
 }
 
-function endUnanswered(socket: Socket): void {
-  if (!socket.writableEnded) socket.destroy();
-}
-
 type ParserError = NodeJS.ErrnoException & { rawPacket?: Buffer };
 
-/** What Node's parser refuses is a malformed target like any other: an answer, and a line in the log. */
+/**
+ * What Node's parser refuses is a malformed target like any other: an answer, and a line in the log.
+ * @param answers whether it may be said here: within another answer it would be taken for a part of that.
+ */
 async function refuseUnreadable(
   admissions: Admissions,
   listener: Via,
   error: ParserError,
   socket: Socket,
+  answers: boolean,
 ): Promise<void> {
   socket.on('error', () => undefined);
+  if (!answers && socket.writableEnded) return;
   const nothingSent = error.rawPacket === undefined || error.rawPacket.length === 0;
   if (error.code === 'ECONNRESET' || !socket.writable || nothingSent) {
     socket.destroy();
@@ -159,5 +161,7 @@ async function refuseUnreadable(
     client: peerAddress(socket.remoteAddress),
     onGone: () => () => undefined,
   });
-  if (!admission.admitted) endWith(socket, formatAnswer(admission.answer));
+  if (admission.admitted) return;
+  if (answers) endWith(socket, formatAnswer(admission.answer));
+  else socket.destroy();
 }

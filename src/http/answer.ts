@@ -22,7 +22,7 @@ export interface AnswerParts {
   reason: Reason | null;
   /** For people; without its final newline. */
   sentence: string;
-  /** The same in a few words, for the reason phrase; without it, the usual one of the status. */
+  /** The same in a few words, for the reason phrase; without it, the first of its sentences. */
   short?: string;
   /** Seconds. */
   retryAfter?: number;
@@ -40,7 +40,7 @@ export function createAnswer({
   const details = reason === null ? '' : `; details="${reason}"`;
   return {
     status,
-    phrase: reasonPhrase(status, short),
+    phrase: reasonPhrase(status, short ?? sentence.replace(/\.(?: .*)?$/s, '')),
     headers: {
       'Content-Type': 'text/plain; charset=utf-8',
       'Proxy-Status': `whisper-proxy; error=${type}${details}`,
@@ -66,9 +66,8 @@ export function formatAnswer({ status, phrase, headers, body }: Answer, method?:
   return `HTTP/1.1 ${status} ${phrase}\r\n${lines.join('')}\r\n${method === 'HEAD' ? '' : body}`;
 }
 
-function reasonPhrase(status: number, short: string | undefined): string {
+function reasonPhrase(status: number, short: string): string {
   const usual = STATUS_CODES[status] ?? '';
-  if (short === undefined) return usual;
   const [start, end] = [`${usual} (whisper-proxy: `, ')'];
   const room = LONGEST_PHRASE - start.length - end.length;
   const text = printable(short);

@@ -1,15 +1,31 @@
+import { type RawHeaders, values } from './headers.ts';
+
 /**
- * Whether a Transfer-Encoding is one that can be taken off here and put on again. A `gzip` in it
- * could not: the field ends with this hop, so nobody behind it would know.
- * @param coding all values of the field, joined by commas; empty: there is none.
+ * How the body of a message is coded for this hop: not at all, in chunks, or in a way that cannot be
+ * taken off here and put on again (RFC 9112, sections 6.1 and 7). A `gzip` could not: the field ends
+ * with this hop, so nobody behind it would know.
  */
-export function isPlainlyFramed(coding: string): boolean {
-  return coding === '' || coding.trim().toLowerCase() === 'chunked';
+export type TransferCoding = 'none' | 'chunked' | 'other';
+
+/** Reads the Transfer-Encoding fields of a message. */
+export function transferCoding(headers: RawHeaders): TransferCoding {
+  const codings = transferCodings(headers);
+  if (codings === null) return 'none';
+  return codings.length === 1 && codings[0] === 'chunked' ? 'chunked' : 'other';
 }
 
-/** Whether a message cannot have that Transfer-Encoding: HTTP/1.0 has none (RFC 9112, section 6.1). */
-export function isFaultyCoding(httpVersion: string, coding: string): boolean {
-  return httpVersion === '1.0' && coding !== '';
+/** Whether a message says that it ends in chunks, whatever else was done to it before. */
+export function endsInChunks(headers: RawHeaders): boolean {
+  return transferCodings(headers)?.at(-1) === 'chunked';
+}
+
+function transferCodings(headers: RawHeaders): string[] | null {
+  const fields = values(headers, 'transfer-encoding');
+  if (fields.length === 0) return null;
+  return fields
+    .join()
+    .split(',')
+    .map((coding) => coding.trim().toLowerCase());
 }
 
 /** Whether a message is of a version that is spoken here; Node's parser takes 0.9 and 2.0 as well. */

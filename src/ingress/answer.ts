@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
+import { transferCoding } from '../http/framing.ts';
 import type { RawHeaders } from '../http/headers.ts';
-import { responseHeaders, transferCodings } from './headers.ts';
+import { responseHeaders } from './headers.ts';
 import { MAX_FIELDS } from './limits.ts';
 import { findForeignRedirect, type Origin } from './redirect.ts';
 
@@ -34,10 +35,9 @@ function findFault(answer: IncomingMessage): string | null {
   if (answer.httpVersionMajor !== 1) return `has the version HTTP/${httpVersion}`;
   if (status < 100 || status > 599) return `has the status ${status}`;
   if (rawHeaders.length / 2 > MAX_FIELDS) return `has more than ${MAX_FIELDS} fields`;
-  const codings = transferCodings(rawHeaders);
-  if (codings === null) return null;
-  // The field ends here, so nobody behind would know of a coding that is left on the bytes.
-  if (codings !== 'chunked') return 'has a Transfer-Encoding other than chunked';
+  const coding = transferCoding(rawHeaders);
+  if (coding === 'none') return null;
+  if (coding === 'other') return 'has a Transfer-Encoding other than chunked';
   // RFC 9112, section 6.1: its framing cannot be trusted.
   return httpVersion === '1.0' ? 'has a Transfer-Encoding, and is of HTTP/1.0' : null;
 }

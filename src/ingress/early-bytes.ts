@@ -9,9 +9,22 @@ const MAX_EARLY_BYTES = 65_536;
  */
 export class EarlyBytes {
   readonly #socket: Socket;
-  readonly #chunks: Buffer[] = [];
+  /** In one piece: a thousand of a byte each would take a hundred times their bytes. */
+  #kept: Buffer;
+  #size = 0;
   readonly #gone = new AbortController();
-  readonly #keep: (chunk: Buffer) => void;
+  readonly #onTooMuch: () => void;
+  readonly #keep = (chunk: Buffer) => {
+    const size = this.#size + chunk.length;
+    if (size > this.#kept.length) {
+      const larger = Buffer.allocUnsafe(2 * size);
+      this.#kept.copy(larger, 0, 0, this.#size);
+      this.#kept = larger;
+    }
+    chunk.copy(this.#kept, this.#size);
+    this.#size = size;
+    if (size > MAX_EARLY_BYTES) this.#onTooMuch();
+  };
   readonly #leave = () => this.#gone.abort();
 
   /**
@@ -20,16 +33,13 @@ export class EarlyBytes {
    */
   constructor(socket: Socket, head: Buffer, onTooMuch: () => void) {
     this.#socket = socket;
-    let size = 0;
-    this.#keep = (chunk) => {
-      this.#chunks.push(chunk);
-      size += chunk.length;
-      if (size > MAX_EARLY_BYTES) onTooMuch();
-    };
+    this.#onTooMuch = onTooMuch;
+    this.#kept = head;
+    this.#size = head.length;
     if (socket.destroyed || socket.readableEnded) this.#leave();
     socket.once('end', this.#leave).once('close', this.#leave);
-    this.#keep(head);
     socket.on('data', this.#keep).resume();
+    if (head.length > MAX_EARLY_BYTES) onTooMuch();
   }
 
   /** Aborted once the client has gone, be it by half (FIN). */
@@ -41,6 +51,6 @@ export class EarlyBytes {
   take(): Buffer {
     this.#socket.removeListener('data', this.#keep).pause();
     this.#socket.removeListener('end', this.#leave).removeListener('close', this.#leave);
-    return Buffer.concat(this.#chunks.splice(0));
+    return this.#kept.subarray(0, this.#size);
   }
 }

@@ -9,6 +9,9 @@ import type { HoldingConnector } from './hold.ts';
 
 /** How long whisper may take to ask for a body that its client holds back (RFC 9110, section 10.1.1). */
 const CONTINUE_TIMEOUT_MS = 1_000;
+const NOTHING = Buffer.alloc(0);
+/** How often it is looked whether a client is still there whose body is not being read. */
+const LOOK_MS = 1_000;
 const UNASKED_SWITCH = 'changes the protocol unasked';
 
 /** A request on ingress and its response, as Node has them. */
@@ -48,6 +51,7 @@ export async function exchange(
   { request, response, url, expectsContinue }: Exchange,
 ): Promise<WhisperAnswer> {
   const gone = closed(response);
+  lookForReset(request, gone);
   const address = peerAddress(request.socket.remoteAddress);
   const isTrusted = await trusted.allows(address);
   const socket = await upstream.connect(gone);
@@ -144,6 +148,21 @@ function breakOff(response: ServerResponse): void {
   const isFramed = response.chunkedEncoding || response.hasHeader('content-length');
   if (socket && response.headersSent && !isFramed) reset(socket);
   else response.destroy();
+}
+
+/**
+ * Notices that a client has reset its connection while nobody reads its body, since whisper is not there
+ * or takes no more: Node learns of it by reading or writing alone. Its FIN would come behind the body.
+ */
+function lookForReset(request: IncomingMessage, gone: AbortSignal): void {
+  if (request.complete) return;
+  const { socket } = request;
+  const timer = setInterval(() => {
+    if (socket.writable && socket.writableLength === 0) socket.write(NOTHING);
+  }, LOOK_MS).unref();
+  const stop = () => clearInterval(timer);
+  gone.addEventListener('abort', stop);
+  request.once('end', stop);
 }
 
 /** A signal that a response will not reach its client any more. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { transferCoding } from '../http/framing.ts';
 import { endToEnd, isForwarded, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { countForward } from '../http/max-forwards.ts';
 import { isHarmless } from './answer-fields.ts';
@@ -8,6 +9,9 @@ import type { Origin } from './redirect.ts';
 const NO_HOST = 'whisper';
 /** Without a framing field these have no body; the others would say so (RFC 9110, section 8.6). */
 const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
+
+/** Rebuilt here, whatever Connection names: whisper is to know the host, and the body is framed anew. */
+const REBUILT = new Set(['host', 'content-length']);
 
 /** What a client that is trusted may say of the request that it got itself. */
 const TRUSTED = ['x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port', 'x-forwarded-prefix'];
@@ -31,17 +35,18 @@ export function requestHeaders(
   pseudonym: string,
 ): RawHeaders {
   const { rawHeaders } = request;
-  const kept = isTrusted ? TRUSTED.filter((name) => values(rawHeaders, name).length > 0) : [];
+  const passing = endToEnd(countForward(request.method, rawHeaders), REBUILT);
+  const kept = isTrusted ? TRUSTED.filter((name) => values(passing, name).length > 0) : [];
   // Set afresh: whisper must be able to believe them, and to build its links from them.
-  const forwarded = Object.keys(request.headers).filter(isForwarded);
-  const drop = new Set(forwarded.filter((name) => !kept.includes(name)));
-  drop.add('content-length');
+  const fields = pairs(passing).filter(([name]) => {
+    return !isForwarded(name) || kept.includes(name.toLowerCase());
+  });
   const host = values(rawHeaders, 'host')[0];
   const before = isTrusted ? values(rawHeaders, 'x-forwarded-for') : [];
   const path = [...before, ...(address === null ? [] : [address])].join(', ');
   return [
-    ...(host === undefined ? ['Host', NO_HOST] : []),
-    ...endToEnd(countForward(request.method, rawHeaders), drop),
+    ...['Host', host ?? NO_HOST],
+    ...fields.flat(),
     ...(path === '' ? [] : ['X-Forwarded-For', path]),
     ...(host === undefined || kept.includes('x-forwarded-host') ? [] : ['X-Forwarded-Host', host]),
     ...(kept.includes('x-forwarded-proto') ? [] : ['X-Forwarded-Proto', 'http']),
@@ -64,7 +69,7 @@ export function ownOrigins({ rawHeaders, headers }: IncomingMessage, isTrusted: 
 
 /** The fields that frame a request's body on its way to whisper, as it was framed by the client. */
 export function framing({ rawHeaders, method = '' }: IncomingMessage): RawHeaders {
-  if (transferCodings(rawHeaders) !== null) return ['Transfer-Encoding', 'chunked'];
+  if (transferCoding(rawHeaders) !== 'none') return ['Transfer-Encoding', 'chunked'];
   const length = values(rawHeaders, 'content-length')[0];
   if (length !== undefined) return ['Content-Length', length.replace(/^0+(?=\d)/, '')];
   return BODILESS.has(method) ? [] : ['Content-Length', '0'];
@@ -91,15 +96,6 @@ export function toObject(headers: RawHeaders): Record<string, string | string[]>
   return Object.fromEntries(
     [...fields].map(([name, all]) => [name, all.length === 1 ? (all[0] ?? '') : all]),
   );
-}
-
-/**
- * The transfer codings of a message, in lower case and without white space (RFC 9112, section 6.1).
- * @returns null where there is no such field.
- */
-export function transferCodings(headers: RawHeaders): string | null {
-  const codings = values(headers, 'transfer-encoding');
-  return codings.length === 0 ? null : codings.join().replace(/[ \t]/g, '').toLowerCase();
 }
 
 /** Whether a request has passed through the proxy of that name already (RFC 9110, section 7.6.3). */

@@ -89,7 +89,12 @@ export type EndRequest = (outcome: Outcome) => void;
 const NOTE = Symbol("why whisper's answer is missing");
 const COUNTED = Symbol('bytes of the requests that are over');
 
-type Noted = object & { [NOTE]?: Pick<RequestEnd, 'denied' | 'failure'> };
+const END = Symbol('ends the request');
+
+type Noted = object & {
+  [NOTE]?: Pick<RequestEnd, 'denied' | 'failure'>;
+  [END]?: EndRequest;
+};
 type Counted = Socket & { [COUNTED]?: { in: number; out: number } };
 
 /** Notes that the proxy refuses a request. To be called before the request ends. */
@@ -100,6 +105,11 @@ export function noteDenied(request: Noted, reason: Reason): void {
 /** Notes why a request gets no answer of whisper's, or not all of it. To be called before it ends. */
 export function noteFailure(request: Noted, failure: IngressFailure): void {
   request[NOTE] ??= { denied: null, failure };
+}
+
+/** Ends a request whose answer went by its connection, not by its response. */
+export function endAs(request: Noted, outcome: Outcome): void {
+  request[END]?.(outcome);
 }
 
 /** Lets an observer see the requests that a listener answers. */
@@ -147,6 +157,7 @@ export function beginRequest(
       ...explain(message, outcome),
     });
   };
+  (message as Noted)[END] = end;
   carrier.once('close', () =>
     end(socket.readableEnded || socket.errored ? 'client_closed' : 'cut_off'),
   );

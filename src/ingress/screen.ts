@@ -1,16 +1,17 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Answer, createAnswer, formatAnswer } from '../http/answer.ts';
+import { transferCoding } from '../http/framing.ts';
 import { values } from '../http/headers.ts';
 import { endWith } from '../http/last-answer.ts';
 import { isLastHop } from '../http/max-forwards.ts';
-import { hasUnanswered, isNextAnswer, type Unanswered } from '../http/pipeline.ts';
+import { isNextAnswer, type Unanswered } from '../http/pipeline.ts';
 import { type DecisionLog, newId } from '../log/decision-log.ts';
 import { type ClientCheck, type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
-import { hasPassed, transferCodings } from './headers.ts';
+import { hasPassed } from './headers.ts';
 import { MAX_FIELDS, MAX_HEADER_BYTES } from './limits.ts';
-import { type IngressObserver, noteDenied, observeUnreadable } from './observer.ts';
+import { endAs, type IngressObserver, noteDenied, observeUnreadable } from './observer.ts';
 
 const RETRY_SECONDS = 5;
 
@@ -59,6 +60,17 @@ export async function screen(
 function refuseStranger(check: ClientCheck): Refusal | null {
   if (check.allowed) return null;
   return check.unresolved === null ? STRANGER : unrecognised(check.unresolved);
+}
+
+/** Ends a connection that sends more than it may before its request has an answer. */
+export function dropEarly(
+  { log }: Pick<ScreenOptions, 'log'>,
+  request: IncomingMessage,
+  client: Socket,
+): void {
+  noteDenied(request, 'bad_target');
+  logIngress(log, request, 'bad_target', request.url ?? null);
+  client.destroy();
 }
 
 /**
@@ -123,14 +135,16 @@ export async function refuseUnreadable(
   const refusal = stranger ?? (error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE);
   const { reason, unresolved } = refusal;
   logIngress(log, { socket }, reason, unresolved?.name ?? null, unresolved?.error);
+  const [first] = unanswered.get(socket) ?? [];
+  if (first === undefined) observeUnreadable(observer, socket, refusal.status, refusal.reason);
+  // Its body cannot be read to its end.
+  else if (!first.req.complete) noteDenied(first.req, refusal.reason);
   // Before or within another answer this one would be taken for it, or for a part of it.
   if (!isNextAnswer(unanswered, socket)) {
     socket.destroy();
     return;
   }
-  if (!hasUnanswered(unanswered, socket)) {
-    observeUnreadable(observer, socket, refusal.status, refusal.reason);
-  }
+  if (first !== undefined) endAs(first.req, refusal.status);
   endWith(socket, formatAnswer(createAnswer(refusal)));
 }
 
@@ -242,9 +256,9 @@ function findFault(request: IncomingMessage, url: string, pseudonym: string): Re
 }
 
 function findFramingFault({ rawHeaders, httpVersion }: IncomingMessage): Refusal | null {
-  const codings = transferCodings(rawHeaders);
-  if (codings !== null && httpVersion === '1.0') return DOUBTFUL_FRAMING;
-  if (codings !== null && codings !== 'chunked') return UNKNOWN_CODING;
+  const coding = transferCoding(rawHeaders);
+  if (coding !== 'none' && httpVersion === '1.0') return DOUBTFUL_FRAMING;
+  if (coding === 'other') return UNKNOWN_CODING;
   // HTTP/1.0 knows of no expectations (RFC 9110, section 10.1.1).
   const expectations = httpVersion === '1.0' ? [] : values(rawHeaders, 'expect');
   const isKnown = expectations.every((value) => value.trim().toLowerCase() === '100-continue');

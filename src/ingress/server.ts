@@ -22,9 +22,19 @@ import {
   noteFailure,
   observeRequests,
 } from './observer.ts';
-import { logDenial, logIngress, refuseUnreadable, type ScreenOptions, screen } from './screen.ts';
+import {
+  dropEarly,
+  logDenial,
+  logIngress,
+  refuseUnreadable,
+  type ScreenOptions,
+  screen,
+} from './screen.ts';
 import { handleUpgrade, type UpgradeOptions } from './upgrade.ts';
 import type { UpstreamConnector } from './upstream.ts';
+
+const HEADERS_TIMEOUT_MS = 10_000;
+const TIMEOUT_CHECK_MS = 1_000;
 
 const SERVER_OPTIONS = {
   maxHeaderSize: MAX_HEADER_BYTES,
@@ -34,6 +44,8 @@ const SERVER_OPTIONS = {
   keepAliveInitialDelay: 30_000,
   keepAliveTimeout: 72_000,
   noDelay: true,
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  connectionsCheckingInterval: TIMEOUT_CHECK_MS,
   // An upload may take as long as it likes.
   requestTimeout: 0,
 };
@@ -207,7 +219,7 @@ async function refuseConnect(
 ): Promise<void> {
   socket.on('error', () => undefined);
   const end = beginRequest(options.observer, request, socket);
-  const early = new EarlyBytes(socket, head, () => socket.destroy());
+  const early = new EarlyBytes(socket, head, () => dropEarly(options, request, socket));
   early.gone.addEventListener('abort', () => socket.destroy());
   await untilAnswered(options.unanswered, socket);
   const refusal = await screen(options, request, request.url ?? '');
@@ -234,6 +246,7 @@ function observeConnections(server: Server, observer: Required<IngressObserver>)
   });
 }
 
-function send(reply: FastifyReply, { status, headers, body }: Answer): FastifyReply {
+function send(reply: FastifyReply, { status, phrase, headers, body }: Answer): FastifyReply {
+  reply.raw.statusMessage = phrase;
   return reply.code(status).headers(headers).send(body);
 }

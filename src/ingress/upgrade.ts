@@ -1,5 +1,6 @@
 import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { formatAnswer } from '../http/answer.ts';
 import { hasBody, pairs, type RawHeaders, values } from '../http/headers.ts';
 import { endWith } from '../http/last-answer.ts';
@@ -13,7 +14,7 @@ import { classifyFailure, failureAnswer } from './failure.ts';
 import { ownOrigins, requestHeaders } from './headers.ts';
 import type { HoldingConnector } from './hold.ts';
 import { beginRequest, type EndRequest, noteFailure } from './observer.ts';
-import { logIngress, type ScreenOptions, screen } from './screen.ts';
+import { dropEarly, logIngress, type ScreenOptions, screen } from './screen.ts';
 
 export interface UpgradeOptions extends ScreenOptions {
   upstream: HoldingConnector;
@@ -53,7 +54,29 @@ export async function handleUpgrade(
 ): Promise<void> {
   client.on('error', ignoreError);
   if (isHandshake(request)) await handleWebSocket(options, request, client, head);
-  else await giveBack(options.unanswered, server, request, client, head);
+  else if (await options.clients.allows(peerAddress(client.remoteAddress))) {
+    await giveBack(options.unanswered, server, request, client, head);
+  } else await refuseStranger(options, request, client, head);
+}
+
+/** Who may not use whisper gets its answer here, and the connection ends with it. */
+async function refuseStranger(
+  options: UpgradeOptions,
+  request: IncomingMessage,
+  client: Socket,
+  head: Buffer,
+): Promise<void> {
+  const end = beginRequest(options.observer, request, client);
+  const early = new EarlyBytes(client, head, () => client.destroy());
+  await untilAnswered(options.unanswered, client);
+  const refusal = await screen(options, request, request.url ?? '');
+  early.take();
+  if (refusal === null || early.gone.aborted || !client.writable) {
+    client.destroy();
+    return;
+  }
+  end(refusal.status);
+  endWith(client, formatAnswer(refusal));
 }
 
 /** A request that is nothing but the opening handshake of a WebSocket (RFC 6455, section 4.1). */
@@ -79,6 +102,9 @@ async function giveBack(
   head: Buffer,
 ): Promise<void> {
   let rest = head;
+  // One request of a connection a turn, however many it sends at once: others have theirs in between.
+  await nextTurn();
+  if (client.destroyed) return;
   if (hasUnanswered(unanswered, client)) {
     const early = new EarlyBytes(client, head, () => client.pause());
     early.gone.addEventListener('abort', () => client.destroy());
@@ -91,7 +117,9 @@ async function giveBack(
   client.removeListener('error', ignoreError);
   // The time-out between two requests, if there was one before.
   client.setTimeout(0);
-  client.unshift(Buffer.concat([Buffer.from(formatWithoutUpgrade(request), 'latin1'), rest]));
+  // Not joined: what waits behind it would be copied with every request.
+  if (rest.length > 0) client.unshift(rest);
+  client.unshift(Buffer.from(formatWithoutUpgrade(request), 'latin1'));
   server.emit('connection', client);
   client.resume();
 }
@@ -116,7 +144,9 @@ async function handleWebSocket(
 ): Promise<void> {
   const end = beginRequest(options.observer, request, client);
   // Before the answer to its handshake a client has nothing to send (RFC 6455, section 4.1).
-  const early = new EarlyBytes(client, head, () => client.destroy());
+  const early = new EarlyBytes(client, head, () => {
+    dropEarly(options, request, client);
+  });
   early.gone.addEventListener('abort', () => client.destroy());
   await untilAnswered(options.unanswered, client);
   const refusal = await screen(options, request, request.url ?? '');

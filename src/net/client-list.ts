@@ -6,6 +6,8 @@ import type { Resolve } from './resolve.ts';
 
 /** How long a look-up counts: containers come back with other addresses. */
 const FRESH_MS = 5_000;
+/** How long they are good enough for a client that need not wait for the next one. */
+const RECENT_MS = 2 * FRESH_MS;
 /** How long the last known addresses count while the name cannot be looked up. */
 const KEPT_MS = 5 * 60_000;
 /** How soon a stranger can cause another look-up. */
@@ -84,6 +86,13 @@ export class ClientList {
     return { allowed: false, unresolved: { name: unresolved.name, error: unresolved.error ?? '' } };
   }
 
+  /** Whether a client is let in by what is known now: nothing is looked up for it. */
+  isKnownNow(address: string | null): boolean {
+    if (this.#rules === null) return true;
+    if (address === null) return false;
+    return coversClient(this.#rules, address) || this.#ownerOf(address) !== undefined;
+  }
+
   /** Whether `check` lets a client in. */
   async allows(address: string | null): Promise<boolean> {
     return (await this.check(address)).allowed;
@@ -118,16 +127,16 @@ export class ClientList {
 
   /**
    * Waits for a look-up.
-   * @param known the names that are enough; while their addresses count, they are not waited for long,
-   * and not at all if a look-up has just failed.
+   * @param known the names that are enough; they are not waited for long if their addresses are of late,
+   * or if the last look-up failed, so that there may be no answer.
    */
   async #update(known: readonly Name[]): Promise<void> {
     if (this.#names.length === 0) return;
     this.#refreshing ??= this.#lookUpAll();
     if (known.length === 0 || !known.every(isKnown)) return this.#refreshing;
-    if (known.every(({ error }) => error === null || isDefinite(error))) {
-      await settled(this.#refreshing, KNOWN_WAIT_MS);
-    }
+    const mayWait = known.every(({ error }) => error === null || isDefinite(error));
+    if (mayWait && !known.every(isRecent)) return this.#refreshing;
+    await settled(this.#refreshing, KNOWN_WAIT_MS);
   }
 
   async #lookUpAll(): Promise<void> {
@@ -181,6 +190,10 @@ export function peerAddress(remoteAddress: string | undefined): string | null {
 
 function isFresh({ answeredAt }: Name): boolean {
   return performance.now() - answeredAt < FRESH_MS;
+}
+
+function isRecent({ answeredAt }: Name): boolean {
+  return performance.now() - answeredAt < RECENT_MS;
 }
 
 function isKnown({ answeredAt }: Name): boolean {

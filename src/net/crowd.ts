@@ -24,6 +24,8 @@ export function limitCrowd(
 ): void {
   const known = new Set<Socket>();
   const strangers = new Set<Socket>();
+  /** A look-up has yet to tell whose they are. */
+  const waiting = new Set<Socket>();
   const bound = () => {
     server.maxConnections = limits.known + limits.strangers + MAX_UNKNOWN;
   };
@@ -35,7 +37,17 @@ export function limitCrowd(
   server.on('connection', async (socket: Socket) => {
     bound();
     const address = peerAddress(socket.remoteAddress);
+    if (!clients.isKnownNow(address)) {
+      if (waiting.size >= MAX_UNKNOWN) {
+        socket.destroy();
+        onDrop(address, false);
+        return;
+      }
+      waiting.add(socket);
+      socket.once('close', () => waiting.delete(socket));
+    }
     const isKnown = await clients.allows(address);
+    waiting.delete(socket);
     if (socket.destroyed) return;
     const [crowd, limit] = isKnown ? [known, limits.known] : [strangers, limits.strangers];
     // A server may be given a connection back.
