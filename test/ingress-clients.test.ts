@@ -50,6 +50,21 @@ describe('a stranger', () => {
     ]);
   });
 
+  test('gets one answer for a flood of upgrades, and the end', async () => {
+    const ingress = await startIngress({ UPSTREAM: 'embedded', INGRESS_CLIENTS: CLIENT });
+    const one = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n';
+    const answers = await askFrom(ingress, STRANGER, one.repeat(500));
+    expect(answers.match(/HTTP\/1\.1 403 /g)).toHaveLength(1);
+    expect(ingress.lines()).toMatchObject([{ reason: 'client_not_allowed', client: STRANGER }]);
+  });
+
+  test('is told why in the status line', async () => {
+    const ingress = await startIngress({ UPSTREAM: 'embedded', INGRESS_CLIENTS: CLIENT });
+    const phrase = '403 Forbidden (whisper-proxy: this client may not use whisper)';
+    expect(await askFrom(ingress, STRANGER, GET)).toContain(`HTTP/1.1 ${phrase}\r\n`);
+    expect(await askFrom(ingress, STRANGER, handshake())).toContain(`HTTP/1.1 ${phrase}\r\n`);
+  });
+
   test('cannot take the connections away from a client', async () => {
     const ingress = await startIngress({ UPSTREAM: 'embedded', INGRESS_CLIENTS: CLIENT });
     const strangers = Array.from({ length: 800 }, () => open(ingress.port, STRANGER).resume());
@@ -114,6 +129,33 @@ describe('INGRESS_CLIENTS', () => {
     expect(await statusFor(CLIENT)).toBe(403);
     expect(asked.length).toBeLessThan(6);
     expect(new Set(asked)).toEqual(new Set(['session-manager']));
+  });
+
+  test('with a name that is not answered leaves its client the places it has', async () => {
+    let answer: () => Promise<string[]> = async () => [CLIENT];
+    const ingress = await startNamed(() => answer());
+    expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 200 /);
+    answer = () => new Promise(() => undefined);
+    // Longer than a look-up counts.
+    await sleep(5_500);
+    const strangers = Array.from({ length: 700 }, () => open(ingress.port, STRANGER).resume());
+    for (let count = 0; count < 6; count += 1) {
+      expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 200 /);
+    }
+    for (const stranger of strangers) stranger.destroy();
+  });
+
+  test('with a name that moves lets nobody in by an old address, if the look-up is slow', async () => {
+    let answer = async () => [CLIENT];
+    const ingress = await startNamed(() => answer());
+    expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 200 /);
+    answer = async () => {
+      await sleep(600);
+      return ['127.0.0.9'];
+    };
+    // Longer than an address is good enough for a client that does not wait for the next one.
+    await sleep(11_000);
+    expect(await askFrom(ingress, CLIENT, GET)).toMatch(/^HTTP\/1\.1 403 /);
   });
 
   test('with a name that does not exist lets nobody in', async () => {

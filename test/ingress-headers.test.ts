@@ -90,6 +90,11 @@ describe('a request that reaches whisper', () => {
     expect(named(all, /^connection$/i)).toEqual(['connection: close']);
   });
 
+  test('has a Host, and what says where it was asked for, even if Connection names them', async () => {
+    const all = await received(['Host: x', 'Connection: close, host, x-forwarded-host']);
+    expect(named(all, /host$/i)).toEqual(['host: x', 'x-forwarded-host: x']);
+  });
+
   test('keeps what the client sent twice, and names the proxy in Via after those before it', async () => {
     const all = await received(['Host: x', 'Via: 1.0 other', 'Accept: a/b', 'Accept: c/d']);
     expect(named(all, /^accept$/i)).toEqual(['accept: a/b', 'accept: c/d']);

@@ -87,6 +87,20 @@ describe('INGRESS_HOLD_TIMEOUT', () => {
     expect(asked).toEqual(['/stays']);
   });
 
+  test('drops one that is reset while its body is not read', async () => {
+    const { port, asked, comeUp, origin } = await startDown('60s');
+    const client = open(port);
+    client.write(`POST /gone HTTP/1.1\r\nHost: x\r\nContent-Length: ${9 * MIB}\r\n\r\n`);
+    client.write(Buffer.alloc(MIB));
+    await delay(300);
+    client.resetAndDestroy();
+    await delay(3_000);
+    await comeUp();
+    expect((await ask(`${origin}/stays`)).status).toBe(200);
+    await delay(600);
+    expect(asked).toEqual(['/stays']);
+  });
+
   test('is for 64 requests at a time', async () => {
     const { port, origin } = await startDown('60s');
     const held = Array.from({ length: 64 }, () => open(port));

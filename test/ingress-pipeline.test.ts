@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import { expect, test, vi } from 'vitest';
-import { open, startIngress } from './helpers/ingress.ts';
+import { open, readUntil, startIngress } from './helpers/ingress.ts';
+import { startProxy } from './helpers/proxy.ts';
+import { scrape } from './helpers/scrape.ts';
 import { startUpstream } from './helpers/upstream.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
@@ -19,6 +21,35 @@ test('requests that queue behind each other are all cancelled when their client 
   await vi.waitFor(() => expect(waiting).toHaveLength(5), 15_000);
   client.destroy();
   await vi.waitFor(() => expect(waiting.every(({ destroyed }) => destroyed)).toBe(true), 15_000);
+});
+
+test('a body that cannot be read to its end is counted as the 400 that it gets', async () => {
+  const { address } = await startUpstream((request) => void request.resume());
+  const { ports, events } = await startProxy({ UPSTREAM: address });
+  const client = open(ports.ingress);
+  client.write(
+    'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nnonsense',
+  );
+  await readUntil(client, '400 Bad Request');
+  client.destroy();
+  await expect
+    .poll(async () => {
+      const counts = (await scrape(ports.admin)).find('whisper_proxy_ingress_requests_total');
+      return counts.flatMap(({ labels, value }) => (value === 0 ? [] : [labels.status]));
+    })
+    .toEqual(['400']);
+  expect(events('ingress')).toMatchObject([{ reason: 'bad_target' }]);
+  expect(events('ingress_failure')).toEqual([]);
+});
+
+test('who says nothing, or half a header, is not waited for', { timeout: 180_000 }, async () => {
+  const { port } = await startSilent();
+  const clients = [open(port), open(port)];
+  clients[1]?.write('GET / HT');
+  for (const client of clients) client.resume();
+  await vi.waitFor(() => {
+    expect(clients.every((client) => client.readableEnded || client.closed)).toBe(true);
+  }, 150_000);
 });
 
 test('a connection that asks for more than eight things at once is dropped, and logged', async () => {

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
 import { freePort } from './helpers/free-port.ts';
-import { askRaw, open, readUntil, startIngress } from './helpers/ingress.ts';
+import { ask, askRaw, open, readUntil, startIngress } from './helpers/ingress.ts';
 import { handshake } from './helpers/ingress-websocket.ts';
 import { isMissing } from './helpers/tools.ts';
 import { readBody, startRawUpstream, startUpstream } from './helpers/upstream.ts';
@@ -141,6 +141,26 @@ describe('an upgrade that is no WebSocket handshake is ignored, and the request 
     expect(warnings).toEqual([]);
   });
 
+  test('any number of times at once, and the bytes behind are held back', async () => {
+    const { address } = await startUpstream((_request, response) => {
+      setTimeout(() => response.end('late'), 200);
+    });
+    const { port, origin } = await startIngress({ UPSTREAM: address });
+    const client = open(port).resume();
+    const pair = `GET /1 HTTP/1.1\r\nHost: x\r\n\r\n${upgrade('h2c', 'GET /2 HTTP/1.1')}`;
+    const mebibyte = Buffer.from(pair.repeat(Math.ceil(MIB / pair.length)));
+    const isTaken = () =>
+      Promise.race([
+        new Promise<boolean>((resolve) => client.write(mebibyte, () => resolve(true))),
+        delay(1_000, false),
+      ]);
+    let taken = 0;
+    while (taken < 100 && (await isTaken())) taken += 1;
+    // What the system holds back by itself.
+    expect(taken).toBeLessThan(20);
+    expect((await ask(origin)).status).toBe(200);
+  });
+
   test('with a body of any size, which is held back while whisper does not read', async () => {
     const { port, asked } = await startEcho();
     const client = open(port);
@@ -181,6 +201,24 @@ describe('an upgrade that is no WebSocket handshake is ignored, and the request 
     await readUntil(client, 'second');
   });
 });
+
+test.each([
+  ['a WebSocket', handshake(), 'GET'],
+  ['CONNECT', 'CONNECT whisper:7860 HTTP/1.1\r\nHost: whisper\r\n\r\n', 'CONNECT'],
+])(
+  '%s with more behind it than is kept is refused, and whisper has not failed',
+  async (_, text, method) => {
+    const { address } = await startRawUpstream(() => undefined);
+    const { port, lines } = await startIngress({ UPSTREAM: address });
+    const client = open(port).resume();
+    // Something that has no answer yet, so that it has to wait.
+    if (method === 'CONNECT') client.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    client.write(text + 'x'.repeat(90_000));
+    await vi.waitFor(() => expect(client.closed || client.readableEnded).toBe(true), 60_000);
+    expect(lines()).toMatchObject([{ decision: 'deny', reason: 'bad_target', method }]);
+    expect(lines('ingress_failure')).toEqual([]);
+  },
+);
 
 describe('a client that goes away cancels', () => {
   const GET = 'GET /before HTTP/1.1\r\nHost: x\r\n\r\n';

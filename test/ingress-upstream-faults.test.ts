@@ -149,6 +149,8 @@ describe('a transfer coding that would be lost on the way', () => {
     ['gzip, chunked', 'gzip, chunked'],
     ['chunked, gzip', 'chunked, gzip'],
     ['two fields', 'gzip\r\nTransfer-Encoding: chunked'],
+    ['a blank within', 'chun ked'],
+    ['nothing', ''],
     ['identity', 'identity'],
     ['chunked twice', 'chunked, chunked'],
     ['a parameter', 'chunked;x=y'],

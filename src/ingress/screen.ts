@@ -62,12 +62,13 @@ function refuseStranger(check: ClientCheck): Refusal | null {
   return check.unresolved === null ? STRANGER : unrecognised(check.unresolved);
 }
 
-/** Ends a connection that sends more than it may before its request has an answer. */
+/** Ends a connection that sends more than it may before its request has an answer, those before it included. */
 export function dropEarly(
-  { log }: Pick<ScreenOptions, 'log'>,
+  { log, unanswered }: Pick<ScreenOptions, 'log'> & { unanswered: Unanswered },
   request: IncomingMessage,
   client: Socket,
 ): void {
+  for (const { req } of unanswered.get(client) ?? []) noteDenied(req, 'bad_target');
   noteDenied(request, 'bad_target');
   logIngress(log, request, 'bad_target', request.url ?? null);
   client.destroy();
