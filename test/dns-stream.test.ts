@@ -160,7 +160,7 @@ describe('by TCP', () => {
         if (client.ended === null) expect(answers(client)).toHaveLength(1);
       });
       expect(client.ended).toBeNull();
-    });
+    }, 60_000);
   });
 
   test('a connection beyond them is logged once, and counted', async () => {

@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { Client } from '@gradio/client';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createEmbeddedUpstream } from '../src/embedded/server.ts';
+import { soon } from './helpers/proxy.ts';
 import { wavFile } from './helpers/wav.ts';
 
 interface GradioFile {
@@ -26,7 +27,7 @@ afterEach(() => app.close());
 /** Connects, and waits until the heartbeat is open. */
 async function connect(): Promise<Client> {
   const client = await Client.connect(url);
-  await vi.waitFor(() => expect(client.heartbeat_event?.readyState).toBe(1));
+  await soon(() => expect(client.heartbeat_event?.readyState).toBe(1));
   return client;
 }
 

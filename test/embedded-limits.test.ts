@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { BoundedMap } from '../src/embedded/bounded-map.ts';
 import type { Limits } from '../src/embedded/limits.ts';
 import { createEmbeddedUpstream } from '../src/embedded/server.ts';
+import { soon } from './helpers/proxy.ts';
 import { wavFile, wavHeader } from './helpers/wav.ts';
 
 let app: ReturnType<typeof createEmbeddedUpstream>;
@@ -126,7 +127,7 @@ describe('what is refused', () => {
     expect(first.status).toBe(200);
     expect((await fetch(`${url}/heartbeat/b`)).status).toBe(503);
     gone.abort();
-    await vi.waitFor(async () => expect((await fetch(`${url}/heartbeat/c`)).status).toBe(200));
+    await soon(async () => expect((await fetch(`${url}/heartbeat/c`)).status).toBe(200));
   });
 
   test('too many connections', async () => {

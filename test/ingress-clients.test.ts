@@ -219,8 +219,9 @@ test.each([
     const { body } = await ask(`http://127.0.0.1:${proxy.ports.admin}/healthz`);
     return (JSON.parse(String(body)) as { warnings: string[] }).warnings;
   };
-  await vi.waitFor(async () =>
-    expect(await warnings()).toContainEqual(expect.stringMatching(warning)),
+  await vi.waitFor(
+    async () => expect(await warnings()).toContainEqual(expect.stringMatching(warning)),
+    60_000,
   );
   answer = async () => [CLIENT];
   await vi.waitFor(

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { Client } from '@gradio/client';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { Cli, LOOPBACK } from './helpers/cli.ts';
 import { ask } from './helpers/ingress.ts';
+import { soon } from './helpers/proxy.ts';
 import { wavFile } from './helpers/wav.ts';
 
 const MIB = 2 ** 20;
@@ -26,7 +27,7 @@ function peakMemory(pid: number): number {
 
 async function transcribe(root: string, file: File) {
   const client = await Client.connect(root);
-  await vi.waitFor(() => expect(client.heartbeat_event?.readyState).toBe(1));
+  await soon(() => expect(client.heartbeat_event?.readyState).toBe(1));
   const { files: paths } = await client.upload_files(root, [file]);
   const input = [{ path: paths?.[0], meta: { _type: 'gradio.FileData' } }];
   const { data } = await client.predict('/transcribe', { files: input });

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Cli, LOOPBACK } from './helpers/cli.ts';
 import { open, readUntil } from './helpers/ingress.ts';
 import { agreement, handshake, readRest } from './helpers/ingress-websocket.ts';
+import { soon } from './helpers/proxy.ts';
 import { startUpstream, type Upstream } from './helpers/upstream.ts';
 
 let cli: Cli;
@@ -38,7 +39,7 @@ async function openEndless(port: number) {
   await readUntil(events, 'data: 1');
   const upload = open(port);
   upload.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nbeginning');
-  await vi.waitFor(() => expect(uploads).toBe(1));
+  await soon(() => expect(uploads).toBe(1));
   const webSocket = open(port);
   webSocket.write(handshake());
   await readUntil(webSocket, '\r\n\r\n');
@@ -54,7 +55,7 @@ test('what does not end by itself is ended after SHUTDOWN_TIMEOUT, and the progr
   expect(performance.now() - since).toBeGreaterThan(290);
   for (const socket of sockets) socket.resume();
   const isOver = ({ readableEnded, closed }: Socket) => readableEnded || closed;
-  await vi.waitFor(() => expect(sockets.every(isOver)).toBe(true));
+  await soon(() => expect(sockets.every(isOver)).toBe(true));
 });
 
 test('a request that is nearly done may finish, while nobody new is let in', async () => {

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ask, open, readAnswer, readUntil, startIngress } from './helpers/ingress.ts';
+import { soon } from './helpers/proxy.ts';
 import { startRawUpstream, startUpstream } from './helpers/upstream.ts';
 
 const MIB = 2 ** 20;
@@ -54,10 +55,10 @@ describe('a client that goes away cancels the request to whisper', () => {
     const { port } = await startIngress({ UPSTREAM: address });
     const client = open(port);
     client.write(asked);
-    await vi.waitFor(() => expect(arrived).toBe(true));
+    await soon(() => expect(arrived).toBe(true));
     if (seen) await readUntil(client, seen);
     client.destroy();
-    await vi.waitFor(() => expect(cancelled).toBe(true));
+    await soon(() => expect(cancelled).toBe(true));
   });
 });
 

@@ -6,6 +6,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { freePort } from './helpers/free-port.ts';
 import { ask, askRaw, open, readUntil, startIngress } from './helpers/ingress.ts';
 import { handshake } from './helpers/ingress-websocket.ts';
+import { soon } from './helpers/proxy.ts';
 import { isMissing } from './helpers/tools.ts';
 import { readBody, startRawUpstream, startUpstream } from './helpers/upstream.ts';
 
@@ -195,7 +196,7 @@ describe('an upgrade that is no WebSocket handshake is ignored, and the request 
     const client = open(port);
     client.write(`GET /1 HTTP/1.1\r\nHost: x\r\n\r\n${upgrade('h2c', 'GET /2 HTTP/1.1')}`);
     await readUntil(client, 'first');
-    await vi.waitFor(() => expect(answer).not.toBeUndefined());
+    await soon(() => expect(answer).not.toBeUndefined());
     await delay(200);
     answer();
     await readUntil(client, 'second');

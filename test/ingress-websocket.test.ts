@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'undici';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { open, readUntil, startIngress } from './helpers/ingress.ts';
 import { agreement, handshake, readRest } from './helpers/ingress-websocket.ts';
+import { soon } from './helpers/proxy.ts';
 import { startRawUpstream } from './helpers/upstream.ts';
 
 const MIB = 2 ** 20;
@@ -138,7 +139,7 @@ describe('the handshake', () => {
     await delay(200);
     expect(answer).toBe('');
     agree();
-    await vi.waitFor(() => expect(answer).toMatch(/^HTTP\/1\.1 101 /));
+    await soon(() => expect(answer).toMatch(/^HTTP\/1\.1 101 /));
   });
 
   test('and what comes together with it arrive in order, on both sides', async () => {
@@ -170,9 +171,9 @@ describe('the handshake', () => {
     const { port } = await startIngress({ UPSTREAM: address });
     const client = open(port);
     client.write(handshake());
-    await vi.waitFor(() => expect(given).toBe(false));
+    await soon(() => expect(given).toBe(false));
     client.destroy();
-    await vi.waitFor(() => expect(given).toBe(true));
+    await soon(() => expect(given).toBe(true));
   });
 
   test('is answered with 502 when whisper closes or talks nonsense', async () => {
@@ -209,10 +210,10 @@ describe('the connection', () => {
     const first = await joined();
     first.whisper.resume().resetAndDestroy();
     first.client.resume();
-    await vi.waitFor(() => expect(first.client.closed).toBe(true));
+    await soon(() => expect(first.client.closed).toBe(true));
     const second = await joined();
     second.client.resume().resetAndDestroy();
     second.whisper.resume();
-    await vi.waitFor(() => expect(second.whisper.closed).toBe(true));
+    await soon(() => expect(second.whisper.closed).toBe(true));
   });
 });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ResolveError } from '../src/net/resolve.ts';
 import type { SystemResolver } from '../src/net/system-resolver.ts';
 import {
@@ -10,6 +10,7 @@ import {
   resolverWith,
   startDns,
 } from './helpers/dns-server.ts';
+import { soon } from './helpers/proxy.ts';
 import { isReserved } from './helpers/tools.ts';
 
 const NAME = 'name.test';
@@ -202,7 +203,7 @@ describe.skipIf(isReserved(53))('a name that DNS is asked for (port 53 of loopba
     expect(dns.asked).toEqual([]);
     const controller = new AbortController();
     const lookup = resolve(NAME, controller.signal);
-    await vi.waitFor(() => expect(dns.asked).toHaveLength(2));
+    await soon(() => expect(dns.asked).toHaveLength(2));
     controller.abort(reason);
     await expect(lookup).rejects.toBe(reason);
     await sleep(1_300);
