@@ -1,9 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { expect, test, vi } from 'vitest';
 import { open, readUntil, startIngress } from './helpers/ingress.ts';
+import { readRest } from './helpers/ingress-websocket.ts';
 import { startProxy } from './helpers/proxy.ts';
 import { scrape } from './helpers/scrape.ts';
-import { startUpstream } from './helpers/upstream.ts';
+import { startRawUpstream, startUpstream } from './helpers/upstream.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 
@@ -40,6 +41,22 @@ test('a body that cannot be read to its end is counted as the 400 that it gets',
     .toEqual(['400']);
   expect(events('ingress')).toMatchObject([{ reason: 'bad_target' }]);
   expect(events('ingress_failure')).toEqual([]);
+});
+
+test('an answer that is cut off behind another leaves that one whole, and ends the connection', async () => {
+  const { address } = await startRawUpstream((socket, head) => {
+    const begin = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n';
+    if (head.includes('/cut')) socket.write(`${begin}abc\r\n`, () => socket.resetAndDestroy());
+    else {
+      socket.write(`${begin}who\r\n`);
+      setTimeout(() => socket.end('3\r\nle.\r\n0\r\n\r\n'), 600);
+    }
+  });
+  const { port } = await startIngress({ UPSTREAM: address });
+  const client = open(port);
+  client.write('/whole /cut'.replace(/(\S+) ?/g, 'GET $1 HTTP/1.1\r\nHost: x\r\n\r\n'));
+  const text = await readRest(client);
+  expect(text).toMatch(/who[\s\S]*le\.[\s\S]*\r\n0\r\n\r\n$/);
 });
 
 test('who says nothing, or half a header, is not waited for', { timeout: 180_000 }, async () => {

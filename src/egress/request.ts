@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Answer, formatAnswer } from '../http/answer.ts';
 import { endsInChunks, transferCoding } from '../http/framing.ts';
-import { endWith } from '../http/last-answer.ts';
+import { breakOff, endWith } from '../http/last-answer.ts';
 import { isLastHop } from '../http/max-forwards.ts';
 import type { Via } from '../log/decision-log.ts';
-import { closeNow, reset } from '../net/reset.ts';
+import { closeNow } from '../net/reset.ts';
 import { type Target, TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
 import { answerToFailure, NOT_IMPLEMENTED } from './answer.ts';
@@ -91,12 +91,6 @@ export async function handleRequest(
     await closeNow(socket);
     admission.end(failure);
   }
-}
-
-/** @param response one that queues behind others has no socket yet: they are to be finished first. */
-function breakOff(response: ServerResponse): void {
-  if (response.socket === null) response.destroy();
-  else reset(response.socket);
 }
 
 /** Checks what every form of a request has to be before its target is read. @throws TargetError */

@@ -1,5 +1,6 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { reset } from '../net/reset.ts';
 
 const LINGER_MS = 2_000;
 
@@ -12,6 +13,17 @@ export function endWith(socket: Socket, answer: string | Buffer): void {
   const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('close', () => clearTimeout(timer));
   socket.resume();
+}
+
+/**
+ * Ends an answer that cannot be completed, so that nobody takes it for the whole: the end of the
+ * connection would be the proper end of one that has neither a length nor chunks (RFC 9112, section 8).
+ * One that queues behind others has no connection yet, and ends it when theirs are complete. (On Node
+ * 24, `response.destroy` would then leave the connection open.)
+ */
+export function breakOff(response: ServerResponse): void {
+  if (response.socket !== null) reset(response.socket);
+  else response.once('socket', (socket: Socket) => socket.destroy());
 }
 
 /** Throws away the rest of a request that was answered before its end, but not for ever. */

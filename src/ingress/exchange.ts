@@ -1,7 +1,7 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { hasBody } from '../http/headers.ts';
+import { breakOff } from '../http/last-answer.ts';
 import { type ClientList, peerAddress } from '../net/client-list.ts';
-import { reset } from '../net/reset.ts';
 import { screenAnswer, UnfitAnswerError } from './answer.ts';
 import { askWhisper } from './ask.ts';
 import { framing, ownOrigins, requestHeaders, toObject } from './headers.ts';
@@ -83,7 +83,7 @@ export async function exchange(
       // It has failed already, and the error is about to be told.
       if (outgoing.destroyed) return;
       stopWaiting();
-      answer.on('error', () => breakOff(response)).once('end', stop);
+      answer.on('error', () => cutOff(response)).once('end', stop);
       try {
         if (answer.statusCode === 101) throw new UnfitAnswerError(UNASKED_SWITCH);
         const headers = toObject(screenAnswer(answer, ownOrigins(request, isTrusted)));
@@ -140,14 +140,14 @@ function sendBody(
 }
 
 /**
- * Ends an answer that was cut off, so that nobody takes it for the whole. The end of the connection
- * would be the proper end of one that has neither a length nor chunks (RFC 9112, section 8).
+ * Ends an answer that whisper has cut off. Before its header was sent, the client is told so instead;
+ * where its framing shows what is missing, the client may have what there is.
  */
-function breakOff(response: ServerResponse): void {
-  const { socket } = response;
+function cutOff(response: ServerResponse): void {
+  if (!response.headersSent) return;
   const isFramed = response.chunkedEncoding || response.hasHeader('content-length');
-  if (socket && response.headersSent && !isFramed) reset(socket);
-  else response.destroy();
+  if (isFramed && response.socket !== null) response.destroy();
+  else breakOff(response);
 }
 
 /**
