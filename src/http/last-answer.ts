@@ -6,10 +6,12 @@ const LINGER_MS = 2_000;
 
 /**
  * Writes the last answer of a connection and closes it. What the peer still sends is read and thrown
- * away for a moment: closing on unread bytes would reset the connection and take the answer along.
+ * away for a moment, but no more parsed: closing on unread bytes would reset the connection and take
+ * the answer along.
  */
 export function endWith(socket: Socket, answer: string | Buffer): void {
   socket.end(answer);
+  stopParsing(socket);
   const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('close', () => clearTimeout(timer));
   socket.resume();
@@ -24,6 +26,18 @@ export function endWith(socket: Socket, answer: string | Buffer): void {
 export function breakOff(response: ServerResponse): void {
   if (response.socket !== null) reset(response.socket);
   else response.once('socket', (socket: Socket) => socket.destroy());
+}
+
+/**
+ * Takes a connection away from Node's parser, for which a body in chunks of a byte is a hundred times
+ * the work of reading its bytes. A listener of ours makes Node hand them over; its own is removed.
+ */
+function stopParsing(socket: Socket): void {
+  const parsing = socket.listeners('data') as ((bytes: Buffer) => void)[];
+  socket.on('data', () => undefined);
+  for (const listener of parsing) socket.removeListener('data', listener);
+  // Behind the stream's back the parser may have stopped the reading, since nobody took the body.
+  socket._read(0);
 }
 
 /** Throws away the rest of a request that was answered before its end, but not for ever. */
