@@ -159,11 +159,9 @@ describe('a client that vanishes', () => {
       // The proxy runs in this process: after this it has seen the reset.
       await new Promise((resolve) => setTimeout(resolve, 20));
       found(['127.0.0.2']);
-      await soon(() =>
-        expect(proxy.decisions()).toMatchObject([
-          { decision: 'deny', reason: 'connect_failed', error: 'ECANCELED' },
-        ]),
-      );
+      // Nothing that it said was read, so there is nothing to tell.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(proxy.decisions()).toEqual([]);
       expect(target.sockets).toHaveLength(0);
     },
   );

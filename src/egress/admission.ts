@@ -1,4 +1,5 @@
 import type { Lookup } from '../dns/lookups.ts';
+import type { Answer } from '../http/answer.ts';
 import type { RulesInForce } from '../live/rules-in-force.ts';
 import { type DecisionLog, newId, type Via } from '../log/decision-log.ts';
 import type { ClientCheck, ClientList } from '../net/client-list.ts';
@@ -14,6 +15,7 @@ import {
 } from '../policy/decide.ts';
 import { type Host, parseHost } from '../policy/host.ts';
 import { needsServerName, type Target } from '../policy/target.ts';
+import { answerTo } from './answer.ts';
 import type { Attempt } from './attempt.ts';
 import { unheard } from './crowd.ts';
 import { Passage } from './passage.ts';
@@ -141,10 +143,16 @@ export class Admissions {
    */
   async admitClient(via: Via, client: string | null): Promise<boolean> {
     const check = await this.#options.clients.check(client);
-    if (check.allowed) return true;
-    const denied = unheard('client_not_allowed', via, client, errorOf(check));
+    if (!check.allowed) this.refuseClient(via, client, check);
+    return check.allowed;
+  }
+
+  /** Logs that an address may not use egress, before anything it says is read. @returns what it is told. */
+  refuseClient(via: Via, client: string | null, check: ClientCheck): Answer {
+    const error = errorOf(check);
+    const denied = unheard('client_not_allowed', via, client, error);
     this.#options.log.decide({ ...denied, config: this.#options.rules.hash });
-    return false;
+    return answerTo(denial('client_not_allowed'), null, error);
   }
 
   async #connect(

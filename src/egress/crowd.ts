@@ -1,7 +1,7 @@
 import type { Server } from 'node:net';
 import { type DecisionLog, type DecisionRecord, newId, type Via } from '../log/decision-log.ts';
 import type { ClientList } from '../net/client-list.ts';
-import { type CrowdLimits, limitCrowd } from '../net/crowd.ts';
+import { type CrowdHandlers, type CrowdLimits, limitCrowd } from '../net/crowd.ts';
 import type { Reason } from '../policy/decide.ts';
 
 /** Connections beyond the limit that are still told so, before they are dropped unheard. */
@@ -22,14 +22,21 @@ export function crowdLimits(maxConnections: number): CrowdLimits {
   return { known: maxConnections + REFUSED_AT_ONCE, strangers: STRANGERS };
 }
 
-/** Drops what comes beyond the limits and beyond those that are told so, and logs it. */
+/**
+ * Drops what comes beyond the limits and beyond those that are told so, and logs it.
+ * @param refuse answers who may not use egress, where it is to be answered at all.
+ */
 export function limitConnections(
   server: Server,
   { clients, limits, log }: EgressCrowd,
   via: Via,
+  refuse?: CrowdHandlers['refuse'],
 ): void {
-  limitCrowd(server, clients, limits, (client, isKnown) => {
-    log.decide(unheard(isKnown ? 'too_many_connections' : 'client_not_allowed', via, client));
+  limitCrowd(server, clients, limits, {
+    ...(refuse === undefined ? {} : { refuse }),
+    onDrop: (client, isKnown) => {
+      log.decide(unheard(isKnown ? 'too_many_connections' : 'client_not_allowed', via, client));
+    },
   });
 }
 

@@ -53,7 +53,10 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
   });
   // Node shows no more than 1000 fields otherwise, while its parser heeds those behind them too.
   server.maxHeadersCount = 0;
-  limitConnections(server, options, via);
+  limitConnections(server, options, via, (socket, check) => {
+    const client = peerAddress(socket.remoteAddress);
+    endWith(socket, formatAnswer(admissions.refuseClient(via, client, check)));
+  });
 
   // Whatever is wrong here is our own fault: the client loses its connection, and gets nowhere.
   const orDestroy = (work: Promise<void>, socket: Socket) => {

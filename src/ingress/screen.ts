@@ -46,7 +46,7 @@ export async function screen(
   url: string,
 ): Promise<Answer | null> {
   const client = peerAddress(request.socket.remoteAddress);
-  const stranger = refuseStranger(await options.clients.check(client));
+  const stranger = strangerRefusal(await options.clients.check(client));
   const refusal = stranger ?? findFault(request, url, options.pseudonym);
   if (refusal === null) return null;
   noteDenied(request, refusal.reason);
@@ -56,8 +56,21 @@ export async function screen(
   return createAnswer(refusal);
 }
 
-/** Refuses a client that is not known, or not known to be one; null where it may use whisper. */
-function refuseStranger(check: ClientCheck): Refusal | null {
+/** Answers a connection of a client that may not use whisper; nothing that it says is read. */
+export function refuseStranger(
+  { log, observer }: Pick<ScreenOptions, 'log' | 'observer'>,
+  socket: Socket,
+  check: ClientCheck,
+): void {
+  const refusal = strangerRefusal(check) ?? STRANGER;
+  const { status, reason, unresolved } = refusal;
+  logIngress(log, { socket }, reason, unresolved?.name ?? null, unresolved?.error);
+  observeUnreadable(observer, socket, status, reason);
+  endWith(socket, formatAnswer(createAnswer(refusal)));
+}
+
+/** The refusal of a client that is not known, or not known to be one; null where it may use whisper. */
+function strangerRefusal(check: ClientCheck): Refusal | null {
   if (check.allowed) return null;
   return check.unresolved === null ? STRANGER : unrecognised(check.unresolved);
 }
@@ -132,7 +145,7 @@ export async function refuseUnreadable(
   }
   // Its parser would complain of what comes next as well.
   socket.pause();
-  const stranger = refuseStranger(await clients.check(peerAddress(socket.remoteAddress)));
+  const stranger = strangerRefusal(await clients.check(peerAddress(socket.remoteAddress)));
   const refusal = stranger ?? (error.code === 'HPE_HEADER_OVERFLOW' ? TOO_LONG : UNREADABLE);
   const { reason, unresolved } = refusal;
   logIngress(log, { socket }, reason, unresolved?.name ?? null, unresolved?.error);

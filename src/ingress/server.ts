@@ -26,6 +26,7 @@ import {
   dropEarly,
   logDenial,
   logIngress,
+  refuseStranger,
   refuseUnreadable,
   type ScreenOptions,
   screen,
@@ -102,11 +103,14 @@ export function createIngress(options: IngressOptions): FastifyInstance {
     },
   });
   app.server.maxHeadersCount = 0;
-  observeConnections(app.server, options.observer);
   const limits = { known: CLIENTS, strangers: STRANGERS };
-  limitCrowd(app.server, options.clients, limits, (client, isKnown) => {
-    logDenial(options.log, isKnown ? DROPPED : 'client_not_allowed', { client });
+  limitCrowd(app.server, options.clients, limits, {
+    refuse: (socket, check) => refuseStranger(options, socket, check),
+    onDrop: (client, isKnown) => {
+      logDenial(options.log, isKnown ? DROPPED : 'client_not_allowed', { client });
+    },
   });
+  observeConnections(app.server, options.observer);
   const upstream = new HoldingConnector(options.upstream, options.holdTimeout);
   addRelay(app, { ...options, upstream }, addScreen(app, options, expecting));
   addHandovers(app, { ...options, upstream, unanswered });
