@@ -337,7 +337,8 @@ describe('allow', () => {
     const proxy = await start('');
     expect(await proxy.status(address)).toBe(403);
     const env = { CONTROL_SOCKET: proxy.socket };
-    const time = /^allowed until \d\d:\d\d:\d\d: /;
+    // Past midnight, with the day.
+    const time = /^allowed until (?:\w{3} +\d+ )?\d\d:\d\d:\d\d: /;
     const allowed = await output(['allow', address, '*.hf.co', '--for', '30m'], env);
     expect(allowed).toMatchObject({ status: 0, stderr: '' });
     expect(allowed.stdout.split('\n').map((line) => line.replace(time, ''))).toEqual([

@@ -60,6 +60,7 @@ describe('the defaults', () => {
       shutdownTimeout: 8000,
       log: { level: 'info', allowed: true, requests: false },
       controlSocket: null,
+      settings: {},
       fixed: BASE,
     } satisfies Config);
   });

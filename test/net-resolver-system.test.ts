@@ -143,7 +143,12 @@ describe.skipIf(!isPossible)(
       const said = JSON.parse(stdout) as Record<string, { system: unknown; own: unknown }>;
       expect(Object.keys(said)).toEqual(names);
       const own = Object.fromEntries(names.map((name) => [name, said[name]?.own]));
-      expect(own).toEqual(Object.fromEntries(names.map((name) => [name, said[name]?.system])));
+      // Behind a server that is not there, no other one's NXDOMAIN is certain to us.
+      const expected = (system: unknown) =>
+        system === 'ENOTFOUND' && resolvConf.includes('10.89.0.2') ? 'EAI_AGAIN' : system;
+      expect(own).toEqual(
+        Object.fromEntries(names.map((name) => [name, expected(said[name]?.system)])),
+      );
       expect(said['whisper-gate']?.own).toEqual(['10.89.77.3']);
       if (/dns\.podman/.test(resolvConf))
         expect(said['session-manager']?.own).toEqual(['10.89.0.5']);

@@ -121,6 +121,19 @@ describe.skipIf(isReserved(53))('a name that DNS is asked for (port 53 of loopba
     expect((await outcomeOf(resolverAsking([bad, good]))).said).toEqual([A, AAAA]);
   });
 
+  test.each<[what: string, first: Reply, said: string]>([
+    ['is silent', null, 'EAI_AGAIN'],
+    ['fails', servfail, 'EAI_AGAIN'],
+    ['says so too', nxdomain, 'ENOTFOUND'],
+  ])(
+    "that a name does not exist is certain by the first server's word: it %s",
+    async (_, reply, said) => {
+      const first = await startDns(() => reply);
+      const second = await startDns(() => nxdomain);
+      expect((await outcomeOf(resolverAsking([first, second]))).said).toBe(said);
+    },
+  );
+
   test('no other server is asked where one says that there is no such name', async () => {
     const first = await startDns(() => nxdomain);
     const second = await startDns(byType(four, six));

@@ -325,7 +325,7 @@ describe('the configuration', () => {
 
   test('the limits and log settings shown are the defaults', () => {
     const shown = examples.filter((line) => !/^EGRESS_(ALLOW|DENY|MODE|MAX_UPLOAD)/.test(line));
-    const rest = { file: null, fixed: {} };
+    const rest = { file: null, settings: {}, fixed: {} };
     expect({ ...configOf(shown), ...rest }).toEqual({ ...configOf([]), ...rest });
   });
 });

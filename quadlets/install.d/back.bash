@@ -66,7 +66,7 @@ tell_what_is_theirs() {
   old=$(find "$units" "$target" -maxdepth 1 -type f '(' -name 'whisper.container.*' -o -name 'whisper-net.network.*' ')' \
     ! -name '*.example' ! -name '*.new' 2>/dev/null | sort --unique | tr '\n' ' ')
   [[ -z $unit ]] || say "$unit is yours and stays as it is: $why, so whisper does not start"
-  say "next: put back your own whisper.container, whisper-net.network and session-manager.container of before${old:+ (there are: ${old% })}, then ${manager[*]} daemon-reload, and start them"
+  say "next: put back your own whisper.container, whisper-net.network and session-manager.container of before${old:+ (there are: ${old% })}, then ${manager[*]} daemon-reload, and restart them"
 }
 
 start_after_rollback() {

@@ -129,7 +129,7 @@ check_addresses() {
     address=$(address_in "$name")
     if [[ $subnet != *.*.*.*/* || -z $address ]] || ! is_within "$address" "$subnet"; then
       refuse "$target/whisper-net.network has Subnet=${subnet:-(none)}, and $name the address ${address:-(none)} on it:" \
-        "move the first away, so that ours (Subnet=$(setting "$here/whisper-net.network" Subnet)) takes its place, or make the two fit"
+        "move the first away, so that ours (Subnet=$(setting "$here/whisper-net.network" Subnet)) takes its place (mv $target/whisper-net.network $target/whisper-net.network.old), or make the two fit"
     fi
   done
   check_address PROXY_ADDRESS whisper-proxy
@@ -186,7 +186,7 @@ check_network() {
 $(off_the_network)
   podman network rm systemd-whisper-net
 
-Then run this again, and start again what else was stopped."
+Then run this again, and after it start again what else was stopped: session-manager, for one."
 }
 
 # Commands that take every container off systemd-whisper-net: podman removes no network that one of them has.

@@ -123,7 +123,10 @@ save_stale() {
 }
 
 warn_of_end() {
-  if ! $no_start && [[ $(state_of whisper.service) == active && -n ${stale[whisper-gate.service]-}${stale[whisper.service]-} ]]; then
+  [[ $(state_of whisper.service) == active ]] || return 0
+  if vanishes whisper-gate.container; then
+    warn "whisper is running, and ends with its gate, which goes"
+  elif ! $no_start && [[ -n ${stale[whisper-gate.service]-}${stale[whisper.service]-} ]]; then
     warn "whisper is running and is going to be restarted, and a transcription that is running is lost; with --no-start you choose the moment"
   fi
 }

@@ -67,8 +67,11 @@ async function readLog(
     if (all || !isAllowed) await take(read);
   }
   if (foreign > 0) {
-    const which = foreign === 1 ? 'one line was' : `${foreign} lines were`;
-    process.stderr.write(`whisper-proxy: ${which} skipped as none of its log\n`);
+    const which = foreign === 1 ? 'one line that is' : `${foreign} lines that are`;
+    const left = foreign === 1 ? 'was left out' : 'were left out';
+    process.stderr.write(
+      `whisper-proxy: ${which} not the proxy's own (podman's, perhaps) ${left}\n`,
+    );
   }
   return lines;
 }

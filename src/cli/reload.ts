@@ -42,12 +42,13 @@ function describeFaults({ config, faults, denies_all }: NotReloaded): string {
 }
 
 function describe(reloaded: Reloaded): string {
-  const { config, previous, file, mode, added, removed, next_start } = reloaded;
+  const { config, previous, file, mode, added, removed, changed, next_start } = reloaded;
   const change = config === previous ? 'as before' : `instead of ${previous}`;
   return [
     `configuration ${config} is in force, ${change}: ${file ?? 'the environment'}, mode ${mode}`,
     ...list('added', added),
     ...list('removed', removed),
+    ...(changed.length > 0 ? [`changed: ${changed.join(', ')}`] : []),
     ...(next_start.length > 0 ? [`takes effect at the next start: ${next_start.join(', ')}`] : []),
     ...describeOpen(reloaded),
     '',

@@ -64,7 +64,8 @@ export interface Config {
   controlSocket: string | null;
   shutdownTimeout: number;
   log: { level: LogLevel; allowed: boolean; requests: boolean };
-  /** The variables that are read at the start alone, as they were set. */
+  /** What a reload reads beside the rules, and what a start alone reads: the variables, as they were set. */
+  settings: Readonly<Record<string, string>>;
   fixed: Readonly<Record<string, string>>;
 }
 
@@ -92,6 +93,12 @@ export function readConfig(env: Environment, presets: Environment = {}): Config 
 export function build(sources: Sources, isHidden = mayHideAny(sources.faults)): Mutable<Config> {
   const read = reader(sources);
   const clients = read.optional('EGRESS_CLIENTS', parseClients);
+  const namedAs = (isMeant: (name: string) => boolean) =>
+    Object.fromEntries(
+      [...sources.assignments.values()].flatMap(({ name, value }) =>
+        isMeant(name) ? [[name, value]] : [],
+      ),
+    );
   const config: Mutable<Config> = {
     file: sources.file,
     upstream: read('UPSTREAM', parseUpstream),
@@ -128,11 +135,8 @@ export function build(sources: Sources, isHidden = mayHideAny(sources.faults)): 
       allowed: read('LOG_ALLOWED', parseBoolean),
       requests: read('LOG_REQUESTS', parseBoolean),
     },
-    fixed: Object.fromEntries(
-      [...sources.assignments.values()].flatMap(({ name, value }) =>
-        isRuntime(name) ? [] : [[name, value]],
-      ),
-    ),
+    settings: namedAs((name) => isRuntime(name) && !/^EGRESS_(ALLOW|DENY)(_|$)/.test(name)),
+    fixed: namedAs((name) => !isRuntime(name)),
   };
   checkTogether(config, sources, isHidden);
   return config;

@@ -42,7 +42,9 @@ export interface Reloaded {
   /** The rules that have come and gone, each with its list in front. */
   added: string[];
   removed: string[];
-  /** Variables that have changed, but are read at a start alone. */
+  /** Other variables that have changed, and are in force. */
+  changed: string[];
+  /** Variables that have changed since the start, but are read at a start alone. */
   next_start: string[];
   /** Open connections that the rules deny now, and how many of them were ended. */
   open_denied_now: number;
@@ -73,12 +75,15 @@ export class Reload {
   readonly #parts: ReloadParts;
   /** Changes are on record, whatever LOG_LEVEL is. */
   readonly #record: Logger;
+  /** The one that the program was started with, for what only a start reads. */
+  readonly #started: Config;
   #config: Config;
   #loaded = new Date();
   #faults: string[];
 
   /** @param invalid the faults that it was started in spite of. */
   constructor(config: Config, invalid: ConfigError | null, parts: ReloadParts) {
+    this.#started = config;
     this.#config = config;
     this.#faults = invalid?.messages ?? [];
     this.#parts = parts;
@@ -125,7 +130,10 @@ export class Reload {
     Object.assign(limits, crowdLimits(config.egress.maxConnections));
     rules.replace(config.egress.policy);
     const { mode, allow, deny } = config.egress.policy;
-    const changes = difference(labelsOf(before), labelsOf(config));
+    const changes = {
+      ...difference(labelsOf(before), labelsOf(config)),
+      changed: changedNames(before.settings, config.settings),
+    };
     const open = this.reconsider();
     const parts = {
       tie: { event: 'reload', config: rules.hash },
@@ -137,7 +145,7 @@ export class Reload {
       },
     };
     logLists(this.#record, 'info', parts, 'another configuration is in force');
-    const late = changedNames(before.fixed, config.fixed);
+    const late = changedNames(this.#started.fixed, config.fixed);
     if (late.length > 0) {
       logger.warn({ variables: late }, `these take effect at the next start: ${late.join(', ')}`);
     }

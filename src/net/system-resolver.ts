@@ -122,7 +122,11 @@ function isCertain(failure: Failure): boolean {
   return failure === 'no_name' || failure === 'no_data';
 }
 
-/** Asks one server after the other, all of them as often as it may, until one knows. */
+/**
+ * Asks one server after the other, all of them as often as it may, until one knows. After one that gave
+ * no answer, another one's word that the name does not exist is not certain: with CNI the first server
+ * knows the containers, and the second, the host's, does not.
+ */
 async function askServers(
   name: string,
   family: Family,
@@ -134,7 +138,8 @@ async function askServers(
     for (const server of servers) {
       if (over.aborted) return { failure };
       const answer = await askServer(name, family, server, timeoutMs, over);
-      if ('addresses' in answer || isCertain(answer.failure)) return answer;
+      if ('addresses' in answer) return answer;
+      if (isCertain(answer.failure)) return server === servers[0] ? answer : { failure: 'failed' };
       if (answer.failure === 'failed') failure = 'failed';
     }
   }

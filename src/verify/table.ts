@@ -38,7 +38,8 @@ export function formatTable(results: readonly Result[], look: Look): string {
 /** A line; where it does not fit, the name and the detail each below the other. */
 function formatRow(result: Result, look: Look): string[] {
   const isRight = isAsWanted(result);
-  const mark = (isRight ? result.state : result.state.toUpperCase()).padEnd(MARK_WIDTH);
+  const right = result.want === 'open' ? 'works' : result.state;
+  const mark = (isRight ? right : result.state.toUpperCase()).padEnd(MARK_WIDTH);
   const detail = `${result.detail}${isRight ? '' : ` (must be ${result.want})`}`;
   const begin = `  ${paint(look, isRight ? GREEN : RED, mark)} `;
   const text = `${result.name.padEnd(NAME_WIDTH)} ${detail}`.trimEnd();
