@@ -8,6 +8,7 @@ import { requireToken } from './token.ts';
 
 const MAX_CONNECTIONS = 64;
 const HEADERS_TIMEOUT_MS = 5_000;
+const TIMEOUT_CHECK_MS = 1_000;
 
 export interface AdminOptions extends AdminReaders {
   /** null: on loopback, where nobody else can connect. */
@@ -21,6 +22,8 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   const app = Fastify({
     forceCloseConnections: true,
     requestTimeout: 10_000,
+    // Node would look every thirty seconds, and 64 silent connections shut everybody out until then.
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
     // It is answered before any hook.
     frameworkErrors: (_error, _request, reply) => {
       const body = JSON.stringify({ error: 'the path of this request cannot be read' });
@@ -30,7 +33,6 @@ export function createAdmin(options: AdminOptions): FastifyInstance {
   });
   // Of those who have no token as well: they must not take the program's descriptors.
   app.server.maxConnections = MAX_CONNECTIONS;
-  app.server.headersTimeout = HEADERS_TIMEOUT_MS;
   // Node shows no more than 1000 fields otherwise, and a second Host may be behind them.
   app.server.maxHeadersCount = 0;
   guard(app);
