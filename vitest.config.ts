@@ -31,7 +31,8 @@ export default defineConfig({
           name: 'e2e',
           include: [`${E2E}/*.test.ts`],
           globalSetup: 'test/e2e/helpers/build.ts',
-          // A file is one host, and its tests go on from each other.
+          // A file is one host, and its tests go on from each other. They mostly wait.
+          maxWorkers: 4,
           testTimeout: 180_000,
           hookTimeout: 600_000,
         },

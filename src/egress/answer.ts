@@ -28,6 +28,9 @@ export const NOT_IMPLEMENTED = {
   lastHop: 'no_forwards_left',
 } as const;
 
+/** The code of a request whose header is too long in fields. */
+export const TOO_MANY_FIELDS = 'too_many_fields';
+
 const CONNECT_TYPES: Record<string, string> = {
   ECONNREFUSED: 'connection_refused',
   ECONNRESET: 'connection_terminated',
@@ -75,6 +78,7 @@ export function answerToFailure(target: Target, code: string): Answer {
 function statusOf(reason: Reason, code: string): [status: number, type: string] {
   const [status, type] = ANSWERS[reason];
   if (Object.values<string>(NOT_IMPLEMENTED).includes(code)) return [501, type];
+  if (code === TOO_MANY_FIELDS) return [431, type];
   if (code === 'ETIMEDOUT' && reason === 'dns_error') return [504, 'dns_timeout'];
   if (reason !== 'connect_failed') return [status, type];
   return code === 'ETIMEDOUT' ? [504, 'connection_timeout'] : [status, CONNECT_TYPES[code] ?? type];

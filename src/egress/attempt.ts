@@ -2,10 +2,12 @@ import { type IncomingMessage, METHODS } from 'node:http';
 import type { Socket } from 'node:net';
 import { isTakenVersion } from '../http/framing.ts';
 import { hostFieldFault } from '../http/host-field.ts';
+import { MAX_FIELDS } from '../http/limits.ts';
 import { isMarkedAsVerify } from '../http/verify-mark.ts';
 import type { Via } from '../log/decision-log.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { type Target, TargetError } from '../policy/target.ts';
+import { TOO_MANY_FIELDS } from './answer.ts';
 
 /** A request to go out, whichever way it came. */
 export interface Attempt {
@@ -32,6 +34,10 @@ const HTTP_METHODS = new Set(METHODS.filter((method) => method !== 'SOURCE'));
 export function checkMessage(request: IncomingMessage): void {
   if (!isTakenVersion(request.httpVersion) || !HTTP_METHODS.has(request.method ?? '')) {
     throw new TargetError('the request must be HTTP/1.1 or 1.0');
+  }
+  if (request.rawHeaders.length / 2 > MAX_FIELDS) {
+    const sentence = `the header of the request has more than ${MAX_FIELDS} fields`;
+    throw new TargetError(sentence, 'bad_target', TOO_MANY_FIELDS);
   }
   const fault = hostFieldFault(request);
   if (fault !== null) throw new TargetError(fault);

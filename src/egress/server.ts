@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { formatAnswer } from '../http/answer.ts';
-import { endWith } from '../http/last-answer.ts';
+import { endWith, MAX_OF_STRANGER } from '../http/last-answer.ts';
+import { SHOWN_FIELDS } from '../http/limits.ts';
 import { limitPipelining, type Unanswered } from '../http/pipeline.ts';
 import type { Via } from '../log/decision-log.ts';
 import type { Logger } from '../log/logger.ts';
@@ -51,11 +52,11 @@ export function createEgressServer(admissions: Admissions, options: EgressServer
     // Each of any number of pipelined requests waits for its client to go away.
     socket.setMaxListeners(0);
   });
-  // Node shows no more than 1000 fields otherwise, while its parser heeds those behind them too.
-  server.maxHeadersCount = 0;
+  server.maxHeadersCount = SHOWN_FIELDS;
   limitConnections(server, options, via, (socket, check) => {
     const client = peerAddress(socket.remoteAddress);
-    endWith(socket, formatAnswer(admissions.refuseClient(via, client, check)));
+    const answer = admissions.refuseClient(via, client, check);
+    endWith(socket, formatAnswer(answer), MAX_OF_STRANGER);
   });
 
   // Whatever is wrong here is our own fault: the client loses its connection, and gets nowhere.

@@ -3,15 +3,24 @@ import type { Socket } from 'node:net';
 import { reset } from '../net/reset.ts';
 
 const LINGER_MS = 2_000;
+/** Bytes of somebody who may use the listener, such as the rest of an upload. */
+const MAX_DISCARDED = 64 * 1024 * 1024;
+/** Bytes of a stranger: a request, not an upload. */
+export const MAX_OF_STRANGER = 64 * 1024;
 
 /**
  * Writes the last answer of a connection and closes it. What the peer still sends is read and thrown
  * away for a moment, but no more parsed: closing on unread bytes would reset the connection and take
  * the answer along.
+ * @param maxDiscarded bytes that the peer may still send.
  */
-export function endWith(socket: Socket, answer: string | Buffer): void {
+export function endWith(
+  socket: Socket,
+  answer: string | Buffer,
+  maxDiscarded = MAX_DISCARDED,
+): void {
   socket.end(answer);
-  stopParsing(socket);
+  stopParsing(socket, maxDiscarded);
   const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('close', () => clearTimeout(timer));
   socket.resume();
@@ -32,9 +41,13 @@ export function breakOff(response: ServerResponse): void {
  * Takes a connection away from Node's parser, for which a body in chunks of a byte is a hundred times
  * the work of reading its bytes. A listener of ours makes Node hand them over; its own is removed.
  */
-function stopParsing(socket: Socket): void {
+function stopParsing(socket: Socket, most: number): void {
   const parsing = socket.listeners('data') as ((bytes: Buffer) => void)[];
-  socket.on('data', () => undefined);
+  let left = most;
+  socket.on('data', (bytes: Buffer) => {
+    left -= bytes.length;
+    if (left < 0) socket.destroy();
+  });
   for (const listener of parsing) socket.removeListener('data', listener);
   // Behind the stream's back the parser may have stopped the reading, since nobody took the body.
   socket._read(0);

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { transferCoding } from '../http/framing.ts';
 import type { RawHeaders } from '../http/headers.ts';
+import { MAX_FIELDS } from '../http/limits.ts';
 import { responseHeaders } from './headers.ts';
-import { MAX_FIELDS } from './limits.ts';
 import { findForeignRedirect, type Origin } from './redirect.ts';
 
 /** Whisper's answer is not one that may pass; the message goes on after "it …". */

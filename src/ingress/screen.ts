@@ -3,14 +3,15 @@ import type { Socket } from 'node:net';
 import { type Answer, createAnswer, formatAnswer } from '../http/answer.ts';
 import { transferCoding } from '../http/framing.ts';
 import { values } from '../http/headers.ts';
-import { endWith } from '../http/last-answer.ts';
+import { endWith, MAX_OF_STRANGER } from '../http/last-answer.ts';
+import { MAX_FIELDS } from '../http/limits.ts';
 import { isLastHop } from '../http/max-forwards.ts';
 import { isNextAnswer, type Unanswered } from '../http/pipeline.ts';
 import { type DecisionLog, newId } from '../log/decision-log.ts';
 import { type ClientCheck, type ClientList, peerAddress } from '../net/client-list.ts';
 import type { Reason } from '../policy/decide.ts';
 import { hasPassed } from './headers.ts';
-import { MAX_FIELDS, MAX_HEADER_BYTES } from './limits.ts';
+import { MAX_HEADER_BYTES } from './limits.ts';
 import { endAs, type IngressObserver, noteDenied, observeUnreadable } from './observer.ts';
 
 const RETRY_SECONDS = 5;
@@ -66,7 +67,7 @@ export function refuseStranger(
   const { status, reason, unresolved } = refusal;
   logIngress(log, { socket }, reason, unresolved?.name ?? null, unresolved?.error);
   observeUnreadable(observer, socket, status, reason);
-  endWith(socket, formatAnswer(createAnswer(refusal)));
+  endWith(socket, formatAnswer(createAnswer(refusal)), MAX_OF_STRANGER);
 }
 
 /** The refusal of a client that is not known, or not known to be one; null where it may use whisper. */

@@ -5,6 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { type Answer, formatAnswer } from '../http/answer.ts';
 import { hasBody } from '../http/headers.ts';
 import { discardBody, endWith } from '../http/last-answer.ts';
+import { SHOWN_FIELDS } from '../http/limits.ts';
 import { limitPipelining, type Unanswered, untilAnswered } from '../http/pipeline.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ClientList } from '../net/client-list.ts';
@@ -102,7 +103,7 @@ export function createIngress(options: IngressOptions): FastifyInstance {
         .on('checkExpectation', handle);
     },
   });
-  app.server.maxHeadersCount = 0;
+  app.server.maxHeadersCount = SHOWN_FIELDS;
   const limits = { known: CLIENTS, strangers: STRANGERS };
   limitCrowd(app.server, options.clients, limits, {
     refuse: (socket, check) => refuseStranger(options, socket, check),
