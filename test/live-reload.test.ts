@@ -185,3 +185,31 @@ describe('an open connection that the new rules deny', () => {
     expect(proxy.decisions()[1]).toMatchObject({ reason: 'non_public_address' });
   });
 });
+
+const SLOW = { EGRESS_CONNECT_TIMEOUT: '3s' };
+
+test.each<[what: string, files: Record<string, string>[], changed: string[], nextStart: string[]]>([
+  ['nothing', [{}], [], []],
+  ['a rule, which is told by itself', [{ EGRESS_ALLOW_A: 'a.test' }], [], []],
+  ['a limit of all', [{ EGRESS_MAX_UPLOAD: '1MiB' }], ['EGRESS_MAX_UPLOAD'], []],
+  [
+    'the limit of a group',
+    [{ EGRESS_ALLOW_A: 'a.test', EGRESS_MAX_UPLOAD_A: '1MiB' }],
+    ['EGRESS_MAX_UPLOAD_A'],
+    [],
+  ],
+  [
+    'the log and the mode',
+    [{ LOG_LEVEL: 'warn', EGRESS_MODE: 'report' }],
+    ['EGRESS_MODE', 'LOG_LEVEL'],
+    [],
+  ],
+  ['one that is taken back', [{ LOG_LEVEL: 'warn' }, {}], ['LOG_LEVEL'], []],
+  ['what a start alone reads', [SLOW], [], ['EGRESS_CONNECT_TIMEOUT']],
+  ['that, for as long as it is pending', [SLOW, SLOW], [], ['EGRESS_CONNECT_TIMEOUT']],
+  ['that, until it is as it was at the start', [SLOW, {}], [], []],
+])('a reload tells %s', async (_, files, changed, nextStart) => {
+  const proxy = await startProxy();
+  const told = files.map((file) => proxy.reload(file));
+  expect(told.at(-1)).toMatchObject({ changed, next_start: nextStart });
+});

@@ -24,7 +24,7 @@ export function send({ to, body, timeout, silence, ...head }: Question): Promise
     const tooLate = () => Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' });
     const question = request({ ...to, ...head, agent: false });
     question.setTimeout(timeout, () => question.destroy(tooLate()));
-    question.once('error', reject);
+    question.on('error', reject);
     question.once('response', (answer) => {
       answer.setTimeout(silence, () => answer.destroy(tooLate()));
       resolve(answer);

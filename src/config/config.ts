@@ -23,7 +23,7 @@ import {
   type TcpAddress,
   type Upstream,
 } from './values.ts';
-import { isRuntime, type VariableName } from './variables.ts';
+import { isRuntime, RULE_LIST, type VariableName } from './variables.ts';
 
 /** The same, before it is frozen. */
 type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
@@ -64,8 +64,9 @@ export interface Config {
   controlSocket: string | null;
   shutdownTimeout: number;
   log: { level: LogLevel; allowed: boolean; requests: boolean };
-  /** What a reload reads beside the rules, and what a start alone reads: the variables, as they were set. */
+  /** The variables that a reload reads beside the rules, as they were set. */
   settings: Readonly<Record<string, string>>;
+  /** The variables that are read at the start alone, as they were set. */
   fixed: Readonly<Record<string, string>>;
 }
 
@@ -135,7 +136,7 @@ export function build(sources: Sources, isHidden = mayHideAny(sources.faults)): 
       allowed: read('LOG_ALLOWED', parseBoolean),
       requests: read('LOG_REQUESTS', parseBoolean),
     },
-    settings: namedAs((name) => isRuntime(name) && !/^EGRESS_(ALLOW|DENY)(_|$)/.test(name)),
+    settings: namedAs((name) => isRuntime(name) && !RULE_LIST.test(name)),
     fixed: namedAs((name) => !isRuntime(name)),
   };
   checkTogether(config, sources, isHidden);

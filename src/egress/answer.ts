@@ -20,16 +20,16 @@ const ANSWERS: Record<Reason, [status: number, type: string]> = {
   foreign_redirect: [502, 'http_protocol_error'],
 };
 
-/** The codes of requests that are sound, but ask for what the proxy does not do. */
-export const NOT_IMPLEMENTED = {
+/** What is wrong with a request beside its target: the code in the log, and the status of the answer. */
+const MESSAGE_FAULTS = {
   /** A Transfer-Encoding that cannot be taken (RFC 9112, section 6.1). */
-  coding: 'unsupported_coding',
+  unsupported_coding: 501,
   /** TRACE or OPTIONS for the proxy itself (RFC 9110, section 7.6.2). */
-  lastHop: 'no_forwards_left',
-} as const;
+  no_forwards_left: 501,
+  too_many_fields: 431,
+};
 
-/** The code of a request whose header is too long in fields. */
-export const TOO_MANY_FIELDS = 'too_many_fields';
+export type MessageFault = keyof typeof MESSAGE_FAULTS;
 
 const CONNECT_TYPES: Record<string, string> = {
   ECONNREFUSED: 'connection_refused',
@@ -77,8 +77,7 @@ export function answerToFailure(target: Target, code: string): Answer {
 
 function statusOf(reason: Reason, code: string): [status: number, type: string] {
   const [status, type] = ANSWERS[reason];
-  if (Object.values<string>(NOT_IMPLEMENTED).includes(code)) return [501, type];
-  if (code === TOO_MANY_FIELDS) return [431, type];
+  if (Object.hasOwn(MESSAGE_FAULTS, code)) return [MESSAGE_FAULTS[code as MessageFault], type];
   if (code === 'ETIMEDOUT' && reason === 'dns_error') return [504, 'dns_timeout'];
   if (reason !== 'connect_failed') return [status, type];
   return code === 'ETIMEDOUT' ? [504, 'connection_timeout'] : [status, CONNECT_TYPES[code] ?? type];

@@ -7,7 +7,7 @@ import { isMarkedAsVerify } from '../http/verify-mark.ts';
 import type { Via } from '../log/decision-log.ts';
 import { peerAddress } from '../net/client-list.ts';
 import { type Target, TargetError } from '../policy/target.ts';
-import { TOO_MANY_FIELDS } from './answer.ts';
+import type { MessageFault } from './answer.ts';
 
 /** A request to go out, whichever way it came. */
 export interface Attempt {
@@ -37,7 +37,7 @@ export function checkMessage(request: IncomingMessage): void {
   }
   if (request.rawHeaders.length / 2 > MAX_FIELDS) {
     const sentence = `the header of the request has more than ${MAX_FIELDS} fields`;
-    throw new TargetError(sentence, 'bad_target', TOO_MANY_FIELDS);
+    throw new TargetError(sentence, 'bad_target', 'too_many_fields' satisfies MessageFault);
   }
   const fault = hostFieldFault(request);
   if (fault !== null) throw new TargetError(fault);

@@ -7,7 +7,7 @@ import type { Via } from '../log/decision-log.ts';
 import { closeNow } from '../net/reset.ts';
 import { type Target, TargetError } from '../policy/target.ts';
 import type { Admissions } from './admission.ts';
-import { answerToFailure, NOT_IMPLEMENTED } from './answer.ts';
+import { answerToFailure, type MessageFault } from './answer.ts';
 import { attemptOf, checkMessage } from './attempt.ts';
 import { ExchangeError, exchange } from './exchange.ts';
 
@@ -105,12 +105,14 @@ function readTarget({ read }: RequestOptions, request: IncomingMessage): HttpTar
   if (coding === 'other') {
     const sentence = 'the only Transfer-Encoding that can be taken is chunked';
     // Where chunked is not the last, the body has no end that could be relied on (section 6.3).
-    const error = endsInChunks(rawHeaders) ? NOT_IMPLEMENTED.coding : undefined;
+    const error: MessageFault | undefined = endsInChunks(rawHeaders)
+      ? 'unsupported_coding'
+      : undefined;
     throw new TargetError(sentence, 'bad_target', error);
   }
   if (isLastHop(request.method, rawHeaders)) {
     const sentence = 'Max-Forwards is 0, and the proxy itself answers no TRACE and no OPTIONS';
-    throw new TargetError(sentence, 'bad_target', NOT_IMPLEMENTED.lastHop);
+    throw new TargetError(sentence, 'bad_target', 'no_forwards_left' satisfies MessageFault);
   }
   return read(request);
 }

@@ -38,8 +38,8 @@ export function breakOff(response: ServerResponse): void {
 }
 
 /**
- * Takes a connection away from Node's parser, for which a body in chunks of a byte is a hundred times
- * the work of reading its bytes. A listener of ours makes Node hand them over; its own is removed.
+ * Takes a connection away from Node's parser, for which a body in chunks of a byte is far more work
+ * than reading its bytes. A listener of ours makes Node hand them over; its own is removed.
  */
 function stopParsing(socket: Socket, most: number): void {
   const parsing = socket.listeners('data') as ((bytes: Buffer) => void)[];

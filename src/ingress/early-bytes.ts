@@ -9,7 +9,7 @@ const MAX_EARLY_BYTES = 65_536;
  */
 export class EarlyBytes {
   readonly #socket: Socket;
-  /** In one piece: a thousand of a byte each would take a hundred times their bytes. */
+  /** In one piece: pieces of a byte would take many times their bytes. */
   #kept: Buffer;
   #size = 0;
   readonly #gone = new AbortController();

@@ -155,7 +155,7 @@ function cutOff(response: ServerResponse): void {
  * or takes no more: Node learns of it by reading or writing alone. Its FIN would come behind the body.
  */
 function lookForReset(request: IncomingMessage, gone: AbortSignal): void {
-  if (request.complete) return;
+  if (request.complete || gone.aborted) return;
   const { socket } = request;
   const timer = setInterval(() => {
     if (socket.writable && socket.writableLength === 0) socket.write(NOTHING);

@@ -54,29 +54,7 @@ export async function handleUpgrade(
 ): Promise<void> {
   client.on('error', ignoreError);
   if (isHandshake(request)) await handleWebSocket(options, request, client, head);
-  else if (await options.clients.allows(peerAddress(client.remoteAddress))) {
-    await giveBack(options.unanswered, server, request, client, head);
-  } else await refuseStranger(options, request, client, head);
-}
-
-/** Who may not use whisper gets its answer here, and the connection ends with it. */
-async function refuseStranger(
-  options: UpgradeOptions,
-  request: IncomingMessage,
-  client: Socket,
-  head: Buffer,
-): Promise<void> {
-  const end = beginRequest(options.observer, request, client);
-  const early = new EarlyBytes(client, head, () => client.destroy());
-  await untilAnswered(options.unanswered, client);
-  const refusal = await screen(options, request, request.url ?? '');
-  early.take();
-  if (refusal === null || early.gone.aborted || !client.writable) {
-    client.destroy();
-    return;
-  }
-  end(refusal.status);
-  endWith(client, formatAnswer(refusal));
+  else await giveBack(options.unanswered, server, request, client, head);
 }
 
 /** A request that is nothing but the opening handshake of a WebSocket (RFC 6455, section 4.1). */
@@ -144,9 +122,7 @@ async function handleWebSocket(
 ): Promise<void> {
   const end = beginRequest(options.observer, request, client);
   // Before the answer to its handshake a client has nothing to send (RFC 6455, section 4.1).
-  const early = new EarlyBytes(client, head, () => {
-    dropEarly(options, request, client);
-  });
+  const early = new EarlyBytes(client, head, () => dropEarly(options, request, client));
   early.gone.addEventListener('abort', () => client.destroy());
   await untilAnswered(options.unanswered, client);
   const refusal = await screen(options, request, request.url ?? '');

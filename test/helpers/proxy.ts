@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { expect, vi } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
+import type { Reloaded } from '../../src/live/reload.ts';
 import { createLogger } from '../../src/log/logger.ts';
 import type { Resolve } from '../../src/net/resolve.ts';
 import { Sidecar } from '../../src/sidecar.ts';
@@ -29,7 +30,7 @@ export interface TestProxy {
   /** Every other line of the log with that event. */
   events(event: string): Line[];
   /** Puts another configuration into force. @param env all of it. */
-  reload(env: Record<string, string>): void;
+  reload(env: Record<string, string>): Reloaded;
   stop(): Promise<void>;
 }
 
